@@ -1,0 +1,1 @@
+"""mlpc, a declarative computation-graph compiler."""

@@ -1,0 +1,162 @@
+"""The one form in which mlpc says that something is wrong.
+
+A fault of the user's is raised as `MlpcError`, which carries one or more `Diagnostic`s; `render` makes
+the text. A pass that can go on after a fault collects the diagnostics of several and raises once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .syntax import Span
+
+WIDTH = 100
+
+TITLES: dict[str, str] = {
+    # text and syntax
+    "E0101": "the file cannot be read as text",
+    "E0102": "a character that has no place here",
+    "E0103": "syntax",
+    "E0104": "nested too deep",
+    "E0105": "the number is too large",
+    "E0106": "the file is empty",
+    "E0107": "this does not belong here",
+    "E0108": "written twice",
+    "E0109": "import",
+    # names
+    "E0201": "unknown name",
+    "E0202": "used before it is assigned",
+    "E0203": "assigned twice",
+    "E0204": "a cycle",
+    "E0205": "unknown function",
+    "E0206": "the arguments do not fit",
+    "E0207": "this name is taken",
+    "E0208": "definitions call each other in a circle",
+    "E0209": "something is missing",
+    # shapes and values
+    "E0231": "shapes do not fit",
+    "E0232": "the loss is not one number",
+    "E0233": "a constant was needed",
+    "E0234": "this is too large",
+    "E0235": "a value of another kind was needed",
+    "E0236": "the axis does not exist",
+    "E0237": "the slice does not fit",
+    "E0238": "an expectation does not hold",
+    # settings
+    "E0301": "unknown setting",
+    "E0302": "the setting has no such value",
+    "E0303": "a setting is missing",
+    # data
+    "E0401": "the data file cannot be read",
+    "E0402": "unknown column",
+    "E0403": "a cell that is not a number",
+    "E0404": "a missing cell",
+    "E0405": "the table is not a table",
+    "E0406": "the split does not work out",
+    "E0407": "a label that training has not seen",
+    "E0408": "data outside the model's folder",
+    "E0409": "the rows do not fit",
+    # running
+    "E0501": "not enough memory",
+    "E0502": "the file cannot be read",
+    "E0503": "training stopped: the loss is not a finite number",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One fault: its code (`E0231`), where it is (None: the file as a whole), what was found and needed, what to do."""
+
+    code: str
+    span: Span | None
+    message: str
+    hint: str = ""
+    severity: str = "error"
+
+    @property
+    def title(self) -> str:
+        """The fixed words of the code."""
+        return TITLES[self.code]
+
+
+class MlpcError(Exception):
+    """The input is at fault. `diagnostics` says how; `str()` is the rendered text."""
+
+    def __init__(self, *diagnostics: Diagnostic, status: int = 1) -> None:
+        super().__init__(diagnostics)
+        self.diagnostics = diagnostics
+        self.status = status
+
+    def __str__(self) -> str:
+        return render_all(self.diagnostics)
+
+
+def fault(code: str, span: Span | None, message: str, hint: str = "") -> MlpcError:
+    """The exception for one fault: `raise fault("E0201", name.span, "...")`."""
+    return MlpcError(Diagnostic(code, span, message, hint))
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like `word`, or None when none is near."""
+    candidates = sorted(set(known))
+    folded = [w for w in candidates if w.lower() == word.lower()]
+    found = folded or difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint with the nearest known word, or the list of them when it is short, or ''."""
+    names = sorted(set(known))
+    near = nearest(word, names)
+    if near:
+        return f"did you mean `{near}`?"
+    return f"there is {', '.join(names)}" if 0 < len(names) <= 12 else ""
+
+
+def printable(text: str) -> str:
+    """`text` with every control, format and surrogate character spelled as <U+XXXX>; a tab becomes a space."""
+    return "".join(
+        " " if c == "\t" else f"<U+{ord(c):04X}>" if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else c
+        for c in text
+    )
+
+
+def render(diagnostic: Diagnostic) -> str:
+    """The diagnosis as text: title and place, the line with a caret, the message, the hint."""
+    head = f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.title}"
+    lines: list[str] = []
+    span = diagnostic.span
+    if span is None:
+        lines.append(head)
+    else:
+        place = f"{printable(span.source.name)}:{span.line}:{span.column}"
+        lines.append(head + place.rjust(max(WIDTH - len(head), len(place) + 3)))
+        lines.extend(_excerpt(span))
+    lines.extend("   " + printable(part) for part in diagnostic.message.split("\n") if part)
+    if diagnostic.hint:
+        lines.append(f"   hint: {printable(diagnostic.hint)}")
+    return "\n".join(lines)
+
+
+def render_all(diagnostics: Iterable[Diagnostic]) -> str:
+    """All diagnoses, a blank line between, in the order of the text."""
+    ordered = sorted(diagnostics, key=lambda d: (d.span.start if d.span else -1, d.code, d.message))
+    seen = dict.fromkeys(ordered)
+    return "\n\n".join(render(d) for d in seen)
+
+
+def _excerpt(span: Span) -> list[str]:
+    """The line of the span with carets under it; a long line is cut around the place."""
+    text = span.source.line_text(span.line)
+    start = span.column - 1
+    stop = max(start + 1, min(start + span.end - span.start, len(text)))
+    left = max(0, start - 60)
+    right = min(len(text), max(left + 88, start + 1))
+    before, marked, after = text[left:start], text[start : min(stop, right)], text[min(stop, right) : right]
+    prefix = "…" if left else ""
+    shown = prefix + printable(before) + printable(marked) + printable(after) + ("…" if right < len(text) else "")
+    carets = " " * len(prefix + printable(before)) + "^" * max(1, len(printable(marked)))
+    return [f"{span.line:5d} | {shown}".rstrip(), f"      | {carets}"]

@@ -1,0 +1,321 @@
+"""What a `.mlp` file says, as frozen values. Every one knows its place in the text.
+
+    Program     imports, definitions, data, model, loss, train, report
+    Statement   From | Param | State | Assign | Prime | Return | Check
+    Expression  Number | Text | Name | Member | Call | Unary | Binary | Slice | Matrix
+
+`x |> f(a)` is already the call `f(x, a)` here, and `fn f(x) = e` a body with one `Return`.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A text and the name it is shown under. Newlines are `\\n` only (`parse` normalises them)."""
+
+    name: str
+    text: str
+    path: Path | None = None
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        """Offsets at which the lines begin."""
+        return [0] + [i + 1 for i, c in enumerate(self.text) if c == "\n"]
+
+    def line_of(self, offset: int) -> int:
+        """The 1-based line that holds `offset`."""
+        return bisect.bisect_right(self.line_starts, offset)
+
+    def line_text(self, line: int) -> str:
+        """The text of a 1-based line, without its newline."""
+        starts = self.line_starts
+        end = starts[line] - 1 if line < len(starts) else len(self.text)
+        return self.text[starts[line - 1] : end]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The half-open range [start, end) of a source's text."""
+
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def line(self) -> int:
+        """1-based line of the first character."""
+        return self.source.line_of(self.start)
+
+    @property
+    def column(self) -> int:
+        """1-based column of the first character."""
+        return self.start - self.source.line_starts[self.line - 1] + 1
+
+    @property
+    def text(self) -> str:
+        """The characters themselves."""
+        return self.source.text[self.start : self.end]
+
+    def to(self, other: Span) -> Span:
+        """The range from the start of this one to the end of the other."""
+        return Span(self.source, self.start, other.end)
+
+
+# --- expressions ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Number:
+    """A decimal literal, as written (`1e-4`); its value is exact, see `compiler.constants`."""
+
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Text:
+    """A string literal, without its quotes."""
+
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Name:
+    """A bare word: a value, a function or a word of the callee, told apart by place."""
+
+    id: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """`deep.weights`: a name inside a named thing."""
+
+    parts: tuple[Name, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arg:
+    """An argument, by place (`name` is None) or by name."""
+
+    name: Name | None
+    value: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """`f(a, b = 1)`; for `a |> f` the piped value is the first argument and `piped` is true."""
+
+    function: Name
+    args: tuple[Arg, ...]
+    piped: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unary:
+    """`-x`, the only one."""
+
+    op: str
+    value: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Binary:
+    """`+ - * / ^ @` and the comparisons `< <= > >= == !=`."""
+
+    op: str
+    left: Expr
+    right: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subscript:
+    """One axis of a slice: `:`, `a:b`, `a:`, `:b`, or a single index (`is_index`, in `start`)."""
+
+    start: Expr | None
+    stop: Expr | None
+    is_index: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """`h[:, 1:3]`."""
+
+    value: Expr
+    subscripts: tuple[Subscript, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrix:
+    """`[...]`: a literal vector, a matrix as a vector of vectors, or the dims of a param."""
+
+    items: tuple[Expr, ...]
+    span: Span
+
+
+Expr = Number | Text | Name | Member | Call | Unary | Binary | Slice | Matrix
+
+
+# --- statements ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class From:
+    """`from "data/iris.csv"`."""
+
+    path: Text
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Param:
+    """`param W [cols(x), 16] ~ glorot_uniform`; without dims, one number."""
+
+    name: Name
+    dims: tuple[Expr, ...]
+    init: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """`state v ~ zeros`; in an `update`, shaped like the parameter."""
+
+    name: Name
+    dims: tuple[Expr, ...] | None
+    init: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assign:
+    """`z = x @ W + b`."""
+
+    name: Name
+    value: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prime:
+    """`v' = beta * v + dw`: the value after the step."""
+
+    name: Name
+    value: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Return:
+    """`return act(z)`."""
+
+    value: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Check:
+    """A call that stands alone, for what it demands: `same(p, y)`."""
+
+    call: Call
+    span: Span
+
+
+Statement = From | Param | State | Assign | Prime | Return | Check
+
+
+# --- the file ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameter:
+    """A parameter of a definition, with its default or None."""
+
+    name: Name
+    default: Expr | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Definition:
+    """`fn`, `block` or `update`. `doc` is the text of the `##` lines right above, or ''."""
+
+    kind: str
+    name: Name
+    parameters: tuple[Parameter, ...]
+    body: tuple[Statement, ...]
+    doc: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """`data`, `model` or `train` with its statements; `keyword` spans the word itself."""
+
+    keyword: Name
+    body: tuple[Statement, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Import:
+    """`import "blocks.mlp"`."""
+
+    path: Text
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A whole file. A section that is not written is None; `report` is in the order written."""
+
+    source: Source
+    imports: tuple[Import, ...]
+    definitions: tuple[Definition, ...]
+    data: Section | None
+    model: Section | None
+    loss: Assign | None
+    train: Section | None
+    report: tuple[Arg, ...]
+
+
+def children(node: Expr) -> tuple[Expr, ...]:
+    """The expressions directly inside an expression, in the order written."""
+    match node:
+        case Call(args=args):
+            return tuple(a.value for a in args)
+        case Unary(value=value):
+            return (value,)
+        case Binary(left=left, right=right):
+            return (left, right)
+        case Slice(value=value, subscripts=subscripts):
+            bounds = (e for s in subscripts for e in (s.start, s.stop) if e is not None)
+            return (value, *bounds)
+        case Matrix(items=items):
+            return items
+        case _:
+            return ()
+
+
+def walk(node: Expr) -> Iterator[Expr]:
+    """An expression and all expressions inside it, from the left, without recursion."""
+    stack = [node]
+    while stack:
+        top = stack.pop()
+        yield top
+        stack.extend(reversed(children(top)))
