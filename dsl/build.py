@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from dataclasses import replace
 from typing import TypeVar
 
 from lark import Token, Transformer, v_args
 
+from .checks import Item
+from .lexing import SOURCE
 from .syntax import (
     Arg,
     Assign,
@@ -28,7 +29,6 @@ from .syntax import (
     Return,
     Section,
     Slice,
-    Source,
     Span,
     State,
     Statement,
@@ -37,9 +37,7 @@ from .syntax import (
     Unary,
 )
 
-SOURCE: ContextVar[Source] = ContextVar("SOURCE")  # the text being parsed: Lark's callbacks are made once, for all texts
 _T = TypeVar("_T")
-Item = Section | Definition | Import | Assign | tuple[Arg, ...]
 Body = tuple[tuple[Statement, ...], Span]
 
 

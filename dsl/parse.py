@@ -2,61 +2,150 @@
 
 from __future__ import annotations
 
+import stat
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import cast
 
-from lark import Lark
+from lark import Lark, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from .build import SOURCE, Builder, Item
-from .lexing import Newlines, read_source
-from .syntax import Arg, Assign, Definition, Expr, Import, Program, Section, Source
+from .build import Builder, span_of
+from .checks import Item, checked, checked_value, missing_returns
+from .diagnostics import Diagnostic, MlpcError, fault, nearest
+from .faults import can_end, expected_at, syntax_fault
+from .lexing import SOURCE, Newlines, clean, read_source
+from .recovery import marks_of, place_of, repaired
+from .syntax import Assign, Definition, Expr, Import, Program, Section, Source
+
+FAULTS = 20  # syntax faults after which reading on tells a user nothing more
+SIZE = 8 * 2**20  # bytes of a file; a page of mathematics has thousands
 
 
 def parse(text: str | bytes, name: str, path: Path | None = None) -> Program:
     """The program that `text` writes down; MlpcError with every fault found. `name` is what diagnoses call it."""
     source = read_source(text, name, path)
-    return _program(source, cast(tuple[Item, ...], _run(source, "program")))
+    reading = _read(source, "program")
+    items = cast(tuple[Item, ...], reading.value or ())
+    kept = tuple(i for i in items if not (isinstance(i, Definition) and i.span.start in reading.stand_ins))
+    broken = {d.span.start for d in reading.faults if d.span}
+    whole = tuple(i for i in kept if isinstance(i, Definition) and not any(i.span.start <= b < i.span.end for b in broken))
+    faults = [*reading.faults, *checked(kept), *missing_returns(whole)]
+    if not items and not faults:
+        faults = [Diagnostic("E0106", None, f"{name} holds no statement", "a model has `data`, `model`, `loss` and `train`")]
+    if faults:
+        raise MlpcError(*faults)
+    return _program(source, items)
 
 
 def load_file(path: Path) -> Program:
-    """The program in a file; MlpcError if it cannot be read or has faults."""
-    return parse(path.read_bytes(), path.name, path)
+    """The program in a file; MlpcError if it cannot be read (E0502), is no text (E0101) or has faults."""
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise fault("E0502", None, f"{path} is a folder", "name the .mlp file in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise fault("E0502", None, f"{path} is not a regular file")
+        if status.st_size > SIZE:
+            raise fault("E0502", None, f"{path} has {status.st_size:,} bytes; {SIZE:,} is the most", "keep data in a file of its own")
+        text = path.read_bytes()
+    except FileNotFoundError:
+        near = _near_file(path)
+        raise fault("E0502", None, f"{path} does not exist", near) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise fault("E0502", None, f"{path}: {reason}") from None
+    return parse(text, path.name, path)
 
 
 def parse_expression(text: str, name: str = "--set") -> Expr:
     """One expression, as on the right of `=`; MlpcError with every fault found."""
-    return cast(Expr, _run(read_source(text, name), "setting"))
+    reading = _read(read_source(text, name), "setting")
+    value = cast(Expr | None, reading.value)
+    faults = [*reading.faults, *(checked_value(value) if value else ())]
+    if faults or value is None:
+        raise MlpcError(*faults)
+    return value
 
 
 @cache
 def parser() -> Lark:
-    """The one parser of the process."""
+    """The one parser of the process; made from the grammar every time, as a cached one would be an unpickled file."""
     grammar = (Path(__file__).parent / "grammar.lark").read_text(encoding="utf-8")
     return Lark(
         grammar, start=["program", "setting"], parser="lalr", lexer="contextual", postlex=Newlines(), transformer=Builder()
     )
 
 
-def _run(source: Source, start: str) -> object:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What could be read (None: nothing), the faults, and the offsets at which stand-ins were read instead."""
+
+    value: object
+    faults: list[Diagnostic]
+    stand_ins: frozenset[int]
+
+
+def _read(source: Source, start: str) -> _Reading:
+    """Parse; after a fault take its statement out and parse again, so that every fault of the text is found."""
+    text, faults = clean(source)
+    stand_ins: frozenset[int] = frozenset()
     token = SOURCE.set(source)
     try:
-        return parser().parse(source.text + "\n", start=start)
+        while len(faults) < FAULTS:
+            try:
+                return _Reading(parser().parse(text + "\n", start=start), faults, stand_ins)
+            except UnexpectedInput as error:
+                marks = marks_of(text)
+                offset = _offset(error, text)
+                place = place_of(marks, offset)
+                expected = expected_at(error.interactive_parser.parser_state)  # pyright: ignore
+                if offset > place.found.start:  # within `**` or `==`: what could follow its first half helps nobody
+                    expected = {"EQUAL"} if place.found.text == "==" else set[str]()
+                faults.append(syntax_fault(source, place, expected))
+                again = repaired(text, marks, place, can_end(expected))
+            except MlpcError as error:
+                faults.extend(error.diagnostics)
+                marks = marks_of(text)
+                again = repaired(text, marks, place_of(marks, _start(error)), False)
+            if again is None or again.text == text or start == "setting":
+                break
+            text, stand_ins = again.text, stand_ins | again.stand_ins
     finally:
         SOURCE.reset(token)
+    return _Reading(None, faults, stand_ins)
+
+
+def _offset(error: UnexpectedInput, text: str) -> int:
+    """Where the visible text of what was not expected begins."""
+    if isinstance(error, UnexpectedCharacters):
+        return error.pos_in_stream
+    assert isinstance(error, UnexpectedToken)
+    return len(text) if error.token.type == "$END" else span_of(error.token).start
+
+
+def _start(error: MlpcError) -> int:
+    span = error.diagnostics[0].span
+    return span.start if span else 0
+
+
+def _near_file(path: Path) -> str:
+    try:
+        near = nearest(path.name, (p.name for p in path.parent.iterdir() if p.is_file()))
+    except OSError:
+        return ""
+    return f"did you mean {path.parent / near}?" if near else ""
 
 
 def _program(source: Source, items: tuple[Item, ...]) -> Program:
     sections = {i.keyword.id: i for i in items if isinstance(i, Section)}
-    loss = [i for i in items if isinstance(i, Assign)]
-    reports = [i for i in items if isinstance(i, tuple)]
     return Program(
         source,
         tuple(i for i in items if isinstance(i, Import)),
         tuple(i for i in items if isinstance(i, Definition)),
         sections.get("data"),
         sections.get("model"),
-        loss[0] if loss else None,
+        next((i for i in items if isinstance(i, Assign)), None),
         sections.get("train"),
-        tuple(arg for report in reports for arg in report if isinstance(arg, Arg)),
+        tuple(arg for i in items if isinstance(i, tuple) for arg in i),
     )

@@ -1,0 +1,300 @@
+"""What a syntax fault says: what was found, what could stand there, and what was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lark.parsers.lalr_analysis import Shift
+from lark.parsers.lalr_parser_state import ParserState
+
+from .diagnostics import Diagnostic, did_you_mean, nearest, printable
+from .recovery import CLOSERS, Mark, Place
+from .syntax import Source, Span
+
+ITEMS = ("data", "model", "train", "loss", "report", "fn", "block", "update", "import")
+STATEMENTS = ("from", "param", "state", "return")
+HINTS = {
+    "**": "a power is written `^`: x^2",
+    ";": "a new line ends a statement: remove the `;`",
+    "'": 'strings are written "..."; a prime stands directly after a name that is a `state`',
+    "%": "there is no remainder; a - b * floor(a / b) is one",
+    "!": "there is no `!`; 1 - a negates a comparison",
+    "->": "a function is written `fn name(x) = ...`; a value goes on to the next function with `|>`",
+    "=>": "a function is written `fn name(x) = ...`; at least is `>=`",
+    "&": "the product of two comparisons is their `and`: (a > 0) * (b > 0)",
+    "&&": "the product of two comparisons is their `and`: (a > 0) * (b > 0)",
+    "|": "max(a, b) of two comparisons is their `or`; a pipe is `|>`",
+    "||": "max(a, b) of two comparisons is their `or`; a pipe is `|>`",
+    ":=": "a value gets its name with `=`",
+    "{": "braces hold the body of a section or definition; a matrix is written [[1, 2], [3, 4]]",
+    ":": "`:` stands in slices only, h[:, 1:3]; an argument is given by `name = value`, a body by { }",
+    "~": "`~` gives a param or state its initial value: param w [2, 3] ~ zeros",
+    "==": "`==` compares; a value gets its name with `=`",
+    "\\": "a statement goes on over the end of the line inside ( ) or [ ], or with `|>` on the next line",
+    **dict.fromkeys(("+=", "-=", "*=", "/=", "@="), "each name is assigned once: give the new value a new name"),
+}
+_NO_LOOPS = "there are no loops: operations work on whole arrays, and repeat(x, k, f) chains copies of a block"
+_NO_IF = "there is no `if`; where(condition, a, b) chooses"
+_FUNCTION = "a function is written `fn name(x) = ...`"
+_BLOCK = "what owns params is written `block name(x) { ... }`"
+_ASSIGNED = "no keyword is needed: name = value"
+WORDS = {
+    "if": _NO_IF, "else": _NO_IF, "elif": _NO_IF, "then": _NO_IF,
+    "for": _NO_LOOPS, "while": _NO_LOOPS, "loop": _NO_LOOPS,
+    "lambda": f"{_FUNCTION} and passed by its name",
+    "def": _FUNCTION, "function": _FUNCTION, "func": _FUNCTION, "fun": _FUNCTION, "define": _FUNCTION, "activation": _FUNCTION,
+    "layer": _BLOCK, "class": _BLOCK, "module": _BLOCK, "struct": _BLOCK,
+    "network": "the network is written `model { ... }`", "net": "the network is written `model { ... }`",
+    "optimizer": "an optimizer is chosen in `train` and defined by `update name(w, dw) { ... }`",
+    "let": _ASSIGNED, "var": _ASSIGNED, "const": _ASSIGNED, "val": _ASSIGNED, "set": _ASSIGNED,
+    "and": HINTS["&&"], "or": HINTS["||"], "not": HINTS["!"], "in": _NO_LOOPS,
+    "include": 'another file is read by `import "file.mlp"`', "use": 'another file is read by `import "file.mlp"`',
+}  # fmt: skip
+
+_VALUE = {"NAME", "NUMBER", "STRING", "PRIMED", "LPAR", "LSQB", "MINUS"}
+_OPERATOR = {"PLUS", "MINUS", "STAR", "SLASH", "AT", "CARET", "COMPARE", "PIPE", "LSQB", "DOT", "LPAR"}
+_HUMAN = {
+    "EQUAL": "`=`", "TILDE": "`~`", "LPAR": "`(`", "LSQB": "`[`", "COLON": "`:`", "COMMA": "`,`", "NAME": "a name",
+    "STRING": 'a text in "..."', "RPAR": "`)`", "RSQB": "`]`", "LBRACE": "`{`", "RBRACE": "`}`", "_NL": "the end of the line",
+}  # fmt: skip
+
+
+def can_end(expected: set[str]) -> bool:
+    """A `}` could stand here: by itself, or (it swallows the newlines before it) where a statement could."""
+    return bool(expected & {"RBRACE", "RETURN"})
+
+
+def syntax_fault(source: Source, place: Place, expected: set[str]) -> Diagnostic:
+    """The diagnosis (E0103; E0102 for a character that has no meaning at all, E0107 for a misplaced statement)."""
+    return (
+        _word_fault(source, place)
+        or _bracket_fault(source, place, expected)
+        or _shape_fault(source, place, expected)
+        or _plain_fault(source, place, expected)
+    )
+
+
+def expected_at(state: ParserState[int]) -> set[str]:
+    """The terminals that can really come next: the table alone also lists some that a reduction would lead astray."""
+    conf = state.parse_conf
+    possible: set[str] = set()
+    for terminal in conf.states[state.position]:
+        stack = list(state.state_stack)
+        while terminal.isupper() or terminal == "$END":
+            action = conf.states[stack[-1]].get(terminal)
+            if action is None:
+                break
+            if action[0] is Shift:
+                possible.add(terminal)
+                break
+            del stack[len(stack) - len(action[1].expansion) :]
+            if stack[-1] == conf.end_state:
+                break
+            stack.append(conf.states[stack[-1]][action[1].origin.name][1])
+    return possible
+
+
+# --- brackets and braces
+
+
+def _bracket_fault(source: Source, place: Place, expected: set[str]) -> Diagnostic | None:
+    found, last = place.found, place.brackets[-1] if place.brackets else None
+    if found.kind == "unclosed":
+        return _fault(source, found, "this text is not closed on its line", 'end it with `"`')
+    if found.kind == "end" and place.brace and can_end(expected):
+        name = _title(place.header)
+        return _fault(source, place.brace, f"the `{{` of {name} is never closed", "put a `}` on a line of its own after its last statement")
+    if found.text == "}" and place.brace is None:
+        return _fault(source, found, "this `}` closes nothing", "remove it, or write the `{` that it belongs to")
+    if found.text == "{" and place.brace and not place.brackets and not (place.before and place.before[-1].kind == "sign"):
+        where = f"the `{{` of {_title(place.header)} on line {Span(source, place.brace.start, place.brace.end).line}"
+        what = f"a `{{` inside {where}; braces do not nest"
+        return _fault(source, found, what, "is a `}` missing above this line?")
+    if found.kind == "close" and last is None:
+        return _fault(source, found, f"this `{found.text}` closes nothing", "remove it, or write the bracket that it belongs to")
+    if found.kind == "close" and last and CLOSERS[last.text] != found.text:
+        line = Span(source, last.start, last.end).line
+        return _fault(source, found, f"this `{found.text}` stands where the `{last.text}` of line {line} needs its `{CLOSERS[last.text]}`")
+    if last and _never_closed(place):
+        ended = "the end of the file" if found.kind == "end" else f"line {Span(source, found.start, found.end).line}"
+        what = f"this `{last.text}` is not closed before {ended}"
+        return _fault(source, last, what, f"write the `{CLOSERS[last.text]}` that ends it")
+    return None
+
+
+def _never_closed(place: Place) -> bool:
+    """No closing bracket follows in the statement, and what was found begins something else."""
+    found = place.found
+    if found.kind == "brace":
+        return place.brace is None or found.text == "}" or place.on_new_line
+    return found.kind == "end" or (found.kind == "word" and place.on_new_line and not place.closed)
+
+
+def _title(header: tuple[Mark, ...]) -> str:
+    """`model`, or `block residual`."""
+    words = [m.text for m in header[:2] if m.kind == "word"]
+    return f"`{' '.join(words)}`" if words else "this body"
+
+
+# --- the shape of a statement
+
+
+def _word_fault(source: Source, place: Place) -> Diagnostic | None:
+    """A word of other languages that was meant as a keyword: what follows it, or where it stands, tells it from a name."""
+    found, before = place.found, place.before
+    if not before:
+        return None
+    at = None
+    if found.text in WORDS:
+        at = found
+    elif before[-1].text in WORDS and (found.kind in {"word", "number", "string"} or found.text == ":"):
+        at = before[-1]
+    elif before[0].text in WORDS and found.text in {"{", ":"}:
+        at = before[0]
+    return _fault(source, at, f"`{at.text}` has no meaning here", WORDS[at.text]) if at else None
+
+
+def _shape_fault(source: Source, place: Place, expected: set[str]) -> Diagnostic | None:
+    found, before = place.found, place.before
+    if not before and place.brace is None:
+        return _top_level(source, place)
+    if before and before[-1].kind == "number" and before[-1].end == found.start and (found.kind in {"word", "number"} or found.text == "."):
+        return _number_fault(source, before[-1], found, place)
+    if found.text in {"<", "<=", ">", ">=", "==", "!="} and "PLUS" in expected and "COMPARE" not in expected:
+        return _fault(source, found, "comparisons do not chain", "(a < b) * (b < c) is 1 where both hold")
+    first = before[0] if before else found
+    if len(before) == 1 and first.kind == "word" and first.text not in STATEMENTS and place.brace and found.kind == "word":
+        near = nearest(first.text, STATEMENTS)
+        if near:
+            return _fault(source, first, f"`{first.text}` is no statement that the language has", f"did you mean `{near}`?")
+    if not before and place.brace and found.kind == "word" and found.text in ITEMS:
+        return Diagnostic("E0107", _span(source, found), f"`{found.text}` stands at the top of a file, not inside {_title(place.header)}")
+    return None
+
+
+def _top_level(source: Source, place: Place) -> Diagnostic:
+    """The first word of a line outside all braces is none of the allowed ones."""
+    found, after = place.found, place.after
+    if found.kind != "word":
+        return _plain_fault(source, place, {"DATA"})
+    if found.text in STATEMENTS:
+        where = {"from": "`data`", "param": "`model` or a `block`", "state": "a `block` or an `update`", "return": "a `fn` or a `block`"}
+        return Diagnostic("E0107", _span(source, found), f"`{found.text}` stands inside {where[found.text]}, not at the top of a file")
+    if found.text in WORDS:
+        return _fault(source, found, f"`{found.text}` begins nothing that the language has", WORDS[found.text])
+    near = nearest(found.text, ITEMS)
+    if after and after[0].text in {"=", "("} and not near:
+        kind = "a value gets its name" if after[0].text == "=" else "a call stands"
+        return Diagnostic(
+            "E0107",
+            _span(source, found),
+            f"{kind} inside `data`, `model`, `train` or a definition, not at the top of a file",
+            f"the words that begin something here are {', '.join(ITEMS)}",
+        )
+    hint = did_you_mean(found.text, ITEMS)
+    return _fault(source, found, f"`{found.text}` begins nothing that the language has", hint)
+
+
+def _number_fault(source: Source, number: Mark, found: Mark, place: Place) -> Diagnostic:
+    end = found.end
+    for mark in place.after:
+        if mark.start != end or mark.kind not in {"word", "number"}:
+            break
+        end = mark.end
+    text = source.text[number.start : end]
+    span = Span(source, number.start, end)
+    if text.endswith("."):
+        hint = f"write {text}0 or {text[:-1]}"
+    elif "_" in text and text.replace("_", "").isdigit():
+        hint = f"write {text.replace('_', '')}"
+    elif found.kind == "word" and found.text not in {"e", "E"} and not found.text.startswith("_") and number.text != "0":
+        hint = f"a product is written {number.text} * {found.text}; a name does not begin with a digit"
+    else:
+        hint = "numbers are written like 12, 0.5 or 1e-3"
+    return Diagnostic("E0103", span, f"`{text}` is not a number", hint)
+
+
+# --- everything else
+
+
+def _plain_fault(source: Source, place: Place, expected: set[str]) -> Diagnostic:
+    found, before = place.found, place.before
+    needed = _one_of(expected, bool(place.brackets))
+    after = f" after `{printable(before[-1].text)}`" if before else ""
+    if found.kind == "sign" and found.text in {"$", "?", "`", "\\"} and found.text not in HINTS:
+        what = "a backtick" if found.text == "`" else f"`{found.text}`"
+        return Diagnostic("E0102", _span(source, found), f"{what} has no meaning in the language", f"needed here: {needed}")
+    what = {"newline": "the end of the line", "end": "the end of the text"}.get(found.kind, f"`{printable(found.text)}`")
+    message = f"found {what}{after}{'; needed: ' if needed else ''}{needed}"
+    return _fault(source, found, message, _hint(place, expected))
+
+
+def _hint(place: Place, expected: set[str]) -> str:
+    found, before = place.found, place.before
+    last = before[-1].text if before else ""
+    if found.kind == "newline" and last == ",":
+        return "a statement goes on over the end of the line only inside ( ) or [ ]"
+    if "LBRACE" in expected and "EQUAL" not in expected:
+        return "the `{` stands at the end of this line" if found.kind == "newline" else f"its statements stand in braces: {last} {{ ... }}"
+    if "TILDE" in expected:
+        return "say how it begins: `~ zeros`, `~ constant(3)` or another initialiser"
+    if expected == {"STRING"} and found.kind in {"word", "number"}:
+        return f'the name of a file stands in quotes: {last} "file"'
+    if last == "|>":
+        return "a pipe leads to a function: x |> f, or x |> f(a)"
+    if found.text == "=":
+        return _equals_hint(place)
+    if found.text in HINTS:
+        return HINTS[found.text]
+    if found.text == "," and not place.brackets:
+        return "each value has a statement of its own"
+    if len(before) == 1 and before[0].kind == "word" and "EQUAL" in expected:
+        return f"write `{before[0].text} = ...`"
+    if "PLUS" in expected and found.text == "(":
+        return "only a name can be called"
+    if "PLUS" in expected and found.kind in {"word", "number", "string", "open"}:
+        return "is a `,` or an operator missing?" if place.brackets else "an operator is missing, or a new line: it ends a statement"
+    return ""
+
+
+def _equals_hint(place: Place) -> str:
+    last = place.before[-1].text if place.before else ""
+    if last in HINTS and last != ":":
+        return HINTS[last]
+    if place.brackets:
+        return "an argument is given by `name = value`, and `==` compares"
+    return "`=` stands once, after one plain name; `==` compares"
+
+
+def _one_of(expected: set[str], bracketed: bool) -> str:
+    """The terminals in words, values and operators each as one."""
+    rest = set(expected) - ({"_NL"} if bracketed else set())
+    parts: list[str] = []
+    if {"NAME", "NUMBER"} <= rest:
+        parts.append("a value")
+        rest -= _VALUE
+    if "PLUS" in rest:
+        parts.append("an operator")
+        rest -= _OPERATOR
+    if "DATA" in rest:
+        parts.append(f"one of {', '.join(ITEMS)}")
+    if "RETURN" in rest:
+        parts.append("a statement")
+        rest.discard("NAME")
+    parts += [word for terminal, word in _HUMAN.items() if terminal in rest]
+    return _joined(parts)
+
+
+def _joined(parts: Iterable[str]) -> str:
+    *most, last = list(parts) or [""]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _span(source: Source, mark: Mark) -> Span:
+    """A newline and the end are shown as the place behind the last character."""
+    size = len(source.text)
+    return Span(source, min(mark.start, size), min(max(mark.end, mark.start), size))
+
+
+def _fault(source: Source, mark: Mark, message: str, hint: str = "") -> Diagnostic:
+    return Diagnostic("E0103", _span(source, mark), message, hint)
