@@ -1,0 +1,5 @@
+"""`python -m mlpc`."""
+
+from .cli.main import main
+
+raise SystemExit(main())
