@@ -45,8 +45,8 @@ clean:  ## remove .venv and everything else that was made
 
 # The stamps stand for what pip installed; they are older than a changed pyproject.toml, and then pip runs again.
 .venv/installed: pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "mlpc needs Python 3.11 or later, and there is no $(PYTHON): make PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info; v < (3, 11) and sys.exit("mlpc needs Python 3.11 or later, and $(PYTHON) is %d.%d: make PYTHON=python3.11" % v[:2])'
+	@command -v $(PYTHON) >/dev/null || { echo "mlpc needs Python 3.11 or later, and there is no $(PYTHON): make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v < (3, 11) and sys.exit("mlpc needs Python 3.11 or later, and $(PYTHON) is %d.%d: make $(MAKECMDGOALS) PYTHON=python3.11" % v[:2])'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
