@@ -9,47 +9,8 @@ from lark.parsers.lalr_parser_state import ParserState
 
 from .diagnostics import Diagnostic, did_you_mean, nearest, printable
 from .recovery import CLOSERS, Mark, Place
+from .slips import HINTS, ITEMS, STATEMENTS, WORDS
 from .syntax import Source, Span
-
-ITEMS = ("data", "model", "train", "loss", "report", "fn", "block", "update", "import")
-STATEMENTS = ("from", "param", "state", "return")
-HINTS = {
-    "**": "a power is written `^`: x^2",
-    ";": "a new line ends a statement: remove the `;`",
-    "'": 'strings are written "..."; a prime stands directly after a name that is a `state`',
-    "%": "there is no remainder; a - b * floor(a / b) is one",
-    "!": "there is no `!`; 1 - a negates a comparison",
-    "->": "a function is written `fn name(x) = ...`; a value goes on to the next function with `|>`",
-    "=>": "a function is written `fn name(x) = ...`; at least is `>=`",
-    "&": "the product of two comparisons is their `and`: (a > 0) * (b > 0)",
-    "&&": "the product of two comparisons is their `and`: (a > 0) * (b > 0)",
-    "|": "max(a, b) of two comparisons is their `or`; a pipe is `|>`",
-    "||": "max(a, b) of two comparisons is their `or`; a pipe is `|>`",
-    ":=": "a value gets its name with `=`",
-    "{": "braces hold the body of a section or definition; a matrix is written [[1, 2], [3, 4]]",
-    ":": "`:` stands in slices only, h[:, 1:3]; an argument is given by `name = value`, a body by { }",
-    "~": "`~` gives a param or state its initial value: param w [2, 3] ~ zeros",
-    "==": "`==` compares; a value gets its name with `=`",
-    "\\": "a statement goes on over the end of the line inside ( ) or [ ], or with `|>` on the next line",
-    **dict.fromkeys(("+=", "-=", "*=", "/=", "@="), "each name is assigned once: give the new value a new name"),
-}
-_NO_LOOPS = "there are no loops: operations work on whole arrays, and repeat(x, k, f) chains copies of a block"
-_NO_IF = "there is no `if`; where(condition, a, b) chooses"
-_FUNCTION = "a function is written `fn name(x) = ...`"
-_BLOCK = "what owns params is written `block name(x) { ... }`"
-_ASSIGNED = "no keyword is needed: name = value"
-WORDS = {
-    "if": _NO_IF, "else": _NO_IF, "elif": _NO_IF, "then": _NO_IF,
-    "for": _NO_LOOPS, "while": _NO_LOOPS, "loop": _NO_LOOPS,
-    "lambda": f"{_FUNCTION} and passed by its name",
-    "def": _FUNCTION, "function": _FUNCTION, "func": _FUNCTION, "fun": _FUNCTION, "define": _FUNCTION, "activation": _FUNCTION,
-    "layer": _BLOCK, "class": _BLOCK, "module": _BLOCK, "struct": _BLOCK,
-    "network": "the network is written `model { ... }`", "net": "the network is written `model { ... }`",
-    "optimizer": "an optimizer is chosen in `train` and defined by `update name(w, dw) { ... }`",
-    "let": _ASSIGNED, "var": _ASSIGNED, "const": _ASSIGNED, "val": _ASSIGNED, "set": _ASSIGNED,
-    "and": HINTS["&&"], "or": HINTS["||"], "not": HINTS["!"], "in": _NO_LOOPS,
-    "include": 'another file is read by `import "file.mlp"`', "use": 'another file is read by `import "file.mlp"`',
-}  # fmt: skip
 
 _VALUE = {"NAME", "NUMBER", "STRING", "PRIMED", "LPAR", "LSQB", "MINUS"}
 _OPERATOR = {"PLUS", "MINUS", "STAR", "SLASH", "AT", "CARET", "COMPARE", "PIPE", "LSQB", "DOT", "LPAR"}
@@ -106,7 +67,7 @@ def _bracket_fault(source: Source, place: Place, expected: set[str]) -> Diagnost
         return _fault(source, place.brace, f"the `{{` of {name} is never closed", "put a `}` on a line of its own after its last statement")
     if found.text == "}" and place.brace is None:
         return _fault(source, found, "this `}` closes nothing", "remove it, or write the `{` that it belongs to")
-    if found.text == "{" and place.brace and not place.brackets and not (place.before and place.before[-1].kind == "sign"):
+    if found.text == "{" and place.brace and not place.assigned:
         where = f"the `{{` of {_title(place.header)} on line {Span(source, place.brace.start, place.brace.end).line}"
         what = f"a `{{` inside {where}; braces do not nest"
         return _fault(source, found, what, "is a `}` missing above this line?")
@@ -116,7 +77,9 @@ def _bracket_fault(source: Source, place: Place, expected: set[str]) -> Diagnost
         line = Span(source, last.start, last.end).line
         return _fault(source, found, f"this `{found.text}` stands where the `{last.text}` of line {line} needs its `{CLOSERS[last.text]}`")
     if last and _never_closed(place):
-        ended = "the end of the file" if found.kind == "end" else f"line {Span(source, found.start, found.end).line}"
+        line = Span(source, found.start, found.end).line
+        here = f"line {line}" if line > Span(source, last.start, last.end).line else f"the `{found.text}`"
+        ended = "the end of the text" if found.kind == "end" else here
         what = f"this `{last.text}` is not closed before {ended}"
         return _fault(source, last, what, f"write the `{CLOSERS[last.text]}` that ends it")
     return None
@@ -156,7 +119,7 @@ def _word_fault(source: Source, place: Place) -> Diagnostic | None:
 
 def _shape_fault(source: Source, place: Place, expected: set[str]) -> Diagnostic | None:
     found, before = place.found, place.before
-    if not before and place.brace is None:
+    if not before and "DATA" in expected:
         return _top_level(source, place)
     if before and before[-1].kind == "number" and before[-1].end == found.start and (found.kind in {"word", "number"} or found.text == "."):
         return _number_fault(source, before[-1], found, place)
@@ -240,8 +203,10 @@ def _hint(place: Place, expected: set[str]) -> str:
         return "say how it begins: `~ zeros`, `~ constant(3)` or another initialiser"
     if expected == {"STRING"} and found.kind in {"word", "number"}:
         return f'the name of a file stands in quotes: {last} "file"'
-    if last == "|>":
+    if "|>" in {m.text for m in before[-2:]} and found.text not in HINTS:
         return "a pipe leads to a function: x |> f, or x |> f(a)"
+    if found.text == ":" and place.brackets and place.brackets[-1].text == "[":
+        return "a slice has two bounds and no step: h[:, 1:3]"
     if found.text == "=":
         return _equals_hint(place)
     if found.text in HINTS:
@@ -259,8 +224,8 @@ def _hint(place: Place, expected: set[str]) -> str:
 
 def _equals_hint(place: Place) -> str:
     last = place.before[-1].text if place.before else ""
-    if last in HINTS and last != ":":
-        return HINTS[last]
+    if last == ")" and not place.brackets:
+        return "a function is written `fn name(x) = ...`, at the top of the file"
     if place.brackets:
         return "an argument is given by `name = value`, and `==` compares"
     return "`=` stands once, after one plain name; `==` compares"

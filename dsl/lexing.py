@@ -153,14 +153,17 @@ def _misfit(kind: str, piece: str, span: Span) -> Diagnostic:
     instead = "".join(c if c.isascii() else _ascii(c) for c in piece)
     complete = all(c.isascii() or _ascii(c) for c in piece)
     if kind == "word" and not _raised(odd):
-        message = f"`{piece}` holds `{odd}` (U+{ord(odd):04X}); names are made of the letters a-z, A-Z, digits and `_`"
+        what = f"`{odd}` is U+{ord(odd):04X}" if piece == odd else f"`{piece}` holds `{odd}` (U+{ord(odd):04X})"
+        message = f"{what}; names are made of the letters a-z, A-Z, digits and `_`"
     else:
         title = unicodedata.name(odd, "").lower()
         message = f"`{odd}` is U+{ord(odd):04X}{' ' + title if title else ''}; outside comments and strings a text is ASCII"
     if odd in "ᵀ⊤" and len(piece) > 1:
         instead = f"transpose({piece[:-1]})"
-    hint = "write a plain space" if instead == " " else f"write `{instead}`" if complete else "leave it out"
-    return Diagnostic("E0102", span, message, hint)
+    if instead == " ":
+        return Diagnostic("E0102", span, message, "write a plain space")
+    otherwise = "write it in ASCII" if kind == "word" else "leave it out"
+    return Diagnostic("E0102", span, message, f"write `{instead}`" if complete else otherwise)
 
 
 def _stand_in(kind: str, piece: str) -> str:
@@ -170,4 +173,4 @@ def _stand_in(kind: str, piece: str) -> str:
     if kind == "word":
         return "".join(c if c.isascii() else " " if _raised(c) else _ascii(c) if c.isdecimal() else "_" for c in piece)
     likely = _ascii(piece)
-    return likely if len(likely) == 1 else {"<=": "<", ">=": ">", "!=": "<", "==": "<"}.get(likely, " ")
+    return likely if len(likely) == 1 else {"<=": "<", ">=": ">", "!=": "<", "==": "<", "|>": "*"}.get(likely, " ")

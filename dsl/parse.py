@@ -89,6 +89,7 @@ class _Reading:
 def _read(source: Source, start: str) -> _Reading:
     """Parse; after a fault take its statement out and parse again, so that every fault of the text is found."""
     text, faults = clean(source)
+    odd_lines = {d.span.line for d in faults if d.span}
     stand_ins: frozenset[int] = frozenset()
     token = SOURCE.set(source)
     try:
@@ -102,7 +103,9 @@ def _read(source: Source, start: str) -> _Reading:
                 expected = expected_at(error.interactive_parser.parser_state)  # pyright: ignore
                 if offset > place.found.start:  # within `**` or `==`: what could follow its first half helps nobody
                     expected = {"EQUAL"} if place.found.text == "==" else set[str]()
-                faults.append(syntax_fault(source, place, expected))
+                new = syntax_fault(source, place, expected)
+                if new.span and new.span.line not in odd_lines:  # what stands in for an odd character is a guess
+                    faults.append(new)
                 again = repaired(text, marks, place, can_end(expected))
             except MlpcError as error:
                 faults.extend(error.diagnostics)

@@ -49,6 +49,11 @@ class Place:
     on_new_line: bool  # `found` is the first of its line
     closed: bool  # the innermost of `brackets` is closed further on in the statement
 
+    @property
+    def assigned(self) -> bool:
+        """A value stands before `found`, so that a `{` there begins no body."""
+        return any(m.text == "=" for m in self.before)
+
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
@@ -118,11 +123,11 @@ def repaired(text: str, marks: list[Mark], place: Place, complete: bool) -> Repa
     if found.text == "}" and place.brace is None and not place.before:
         return Repaired(_blank(text, found.start, found.end), frozenset())
     statement = place.statement
-    inline = next((m for m in _rest_of_line(marks, found) if m.text == "}"), None) if found.text == "{" and place.brace else None
-    if inline:
-        return Repaired(_blank(text, statement[0].start if statement else found.start, inline.end), frozenset())
     if found.text == "{" and place.brace:
-        return _close_before(text, statement[0].start if statement else found.start)
+        begin = statement[0].start if statement else found.start
+        if not place.assigned:
+            return _close_before(text, begin)
+        return Repaired(_blank(text, begin, _end_of_braces(marks, found)), frozenset())
     if not statement and found.text != "{":
         return None
     start, end = (statement[0].start, statement[-1].end) if statement else (found.start, found.start)
@@ -147,9 +152,15 @@ def _close_before(text: str, start: int) -> Repaired | None:
     return Repaired(f"{above}{opening:<{gap - 1}}\n{text[start:]}", frozenset())
 
 
-def _rest_of_line(marks: list[Mark], found: Mark) -> list[Mark]:
-    after = [m for m in marks if m.start > found.start]
-    return after[: next((i for i, m in enumerate(after) if m.kind == "newline"), len(after))]
+def _end_of_braces(marks: list[Mark], opening: Mark) -> int:
+    """The end of a `{ ... }` written as a value, with what follows it in its line, or of the `{` alone."""
+    end, closed = opening.end, False
+    for mark in (m for m in marks if m.start > opening.start):
+        if mark.kind == "newline" or (mark.kind == "brace" and closed):
+            break
+        closed = closed or mark.text == "}"
+        end = mark.end if closed else end
+    return end
 
 
 def _blank(text: str, start: int, end: int, instead: str = "") -> str:
