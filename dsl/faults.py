@@ -70,7 +70,11 @@ def _bracket_fault(source: Source, place: Place, expected: set[str]) -> Diagnost
     if found.text == "{" and place.brace and not place.assigned:
         where = f"the `{{` of {_title(place.header)} on line {Span(source, place.brace.start, place.brace.end).line}"
         what = f"a `{{` inside {where}; braces do not nest"
-        return _fault(source, found, what, "is a `}` missing above this line?")
+        return _fault(source, found, what, "is a `}` missing above this line? Otherwise move it out of those braces")
+    if place.brace and place.inner_item:
+        where = f"the `{{` of {_title(place.header)} on line {Span(source, place.brace.start, place.brace.end).line}"
+        what = f"`{place.before[0].text}` stands at the top of a file, and this is inside {where}"
+        return _fault(source, place.before[0], what, "is a `}` missing above this line? Otherwise move it out of those braces")
     if found.kind == "close" and last is None:
         return _fault(source, found, f"this `{found.text}` closes nothing", "remove it, or write the bracket that it belongs to")
     if found.kind == "close" and last and CLOSERS[last.text] != found.text:
@@ -130,8 +134,6 @@ def _shape_fault(source: Source, place: Place, expected: set[str]) -> Diagnostic
         near = nearest(first.text, STATEMENTS)
         if near:
             return _fault(source, first, f"`{first.text}` is no statement that the language has", f"did you mean `{near}`?")
-    if not before and place.brace and found.kind == "word" and found.text in ITEMS:
-        return Diagnostic("E0107", _span(source, found), f"`{found.text}` stands at the top of a file, not inside {_title(place.header)}")
     return None
 
 

@@ -54,6 +54,12 @@ class Place:
         """A value stands before `found`, so that a `{` there begins no body."""
         return any(m.text == "=" for m in self.before)
 
+    @property
+    def inner_item(self) -> bool:
+        """What stands in braces begins like something of a file's top: `report f`, `fn f`, `import "f"`."""
+        begins = len(self.before) == 1 and self.before[0].text in {"report", "fn", "block", "update", "import"}
+        return begins and self.brace is not None and self.found.kind in {"word", "string"}
+
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
@@ -123,11 +129,12 @@ def repaired(text: str, marks: list[Mark], place: Place, complete: bool) -> Repa
     if found.text == "}" and place.brace is None and not place.before:
         return Repaired(_blank(text, found.start, found.end), frozenset())
     statement = place.statement
-    if found.text == "{" and place.brace:
+    if place.brace and (found.text == "{" or place.inner_item):
         begin = statement[0].start if statement else found.start
-        if not place.assigned:
+        if not place.assigned and _open_braces(marks) > 0:
             return _close_before(text, begin)
-        return Repaired(_blank(text, begin, _end_of_braces(marks, found)), frozenset())
+        if found.text == "{":
+            return Repaired(_blank(text, begin, _end_of_braces(marks, found, place.assigned)), frozenset())
     if not statement and found.text != "{":
         return None
     start, end = (statement[0].start, statement[-1].end) if statement else (found.start, found.start)
@@ -152,11 +159,15 @@ def _close_before(text: str, start: int) -> Repaired | None:
     return Repaired(f"{above}{opening:<{gap - 1}}\n{text[start:]}", frozenset())
 
 
-def _end_of_braces(marks: list[Mark], opening: Mark) -> int:
-    """The end of a `{ ... }` written as a value, with what follows it in its line, or of the `{` alone."""
+def _open_braces(marks: list[Mark]) -> int:
+    return sum({"{": 1, "}": -1}.get(m.text, 0) for m in marks)
+
+
+def _end_of_braces(marks: list[Mark], opening: Mark, one_line: bool) -> int:
+    """The end of `{ ... }` with what follows it in its line; of the `{` alone if `one_line` and it has no `}` there."""
     end, closed = opening.end, False
     for mark in (m for m in marks if m.start > opening.start):
-        if mark.kind == "newline" or (mark.kind == "brace" and closed):
+        if (mark.kind == "newline" and (one_line or closed)) or (mark.kind == "brace" and closed):
             break
         closed = closed or mark.text == "}"
         end = mark.end if closed else end
