@@ -449,7 +449,8 @@ def answer(text: str | bytes) -> Program | MlpcError:
         return parse(text, "any.mlp")
     except MlpcError as error:
         assert str(error).startswith("error[E0")
-        assert not any(terminal in str(error) for terminal in ("_NL", "RPAR", "LBRACE", "$END", "PRIMED"))
+        messages = " ".join(d.message + d.hint for d in error.diagnostics)
+        assert not any(t in messages and t not in str(text) for t in ("_NL", "RPAR", "LBRACE", "$END", "PRIMED"))
         for diagnostic in error.diagnostics:
             span = diagnostic.span
             assert span is None or 0 <= span.start <= span.end <= len(span.source.text) + 1
