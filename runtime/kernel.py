@@ -1,0 +1,247 @@
+"""The executor: a plan's sections for one batch size as one straight-line Python function over preallocated buffers.
+
+It knows no operation by name, only the fields of its row in the op table. The generated source has names of its own
+making only: f0, f1, ... are functions and v0, v1, ... are what they take.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compiler.ops import TABLE
+from ..compiler.plan import Attrs, Plan, Step
+from .buffers import ALIGNMENT, Layout, assign
+from .program import GRADIENTS, PARAMS, Copy, Program, expand, ranges
+
+Array = NDArray[Any]
+SYMBOLS = ("step", "steps", "epoch", "epochs")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrays:
+    """What outlives a batch and is shared by the kernels of all batch sizes.
+
+    `flat` are the params, their gradients and the states, each one array; `params`, `gradients`: name -> view of it.
+    `symbols` are float64 cells that the trainer sets.
+    """
+
+    flat: tuple[Array, ...]
+    params: dict[str, Array]
+    gradients: dict[str, Array]
+    symbols: dict[str, NDArray[np.float64]]
+
+
+def allocate(plan: Plan, params: Array | None = None) -> Arrays:
+    """The arrays of `plan` in its precision: params as given (flat) or zero, gradients zero, states at their start."""
+    dtype = np.dtype(plan.precision)
+    spans = ranges(plan)
+    total = spans[-1][1] if spans else 0
+    flat = (
+        np.zeros(total, dtype) if params is None else params.astype(dtype),
+        np.zeros(total, dtype),
+        *(np.full(total, s.init, dtype) for s in plan.states),
+    )
+
+    def views(whole: Array) -> dict[str, Array]:
+        return {p.name: whole[start:stop].reshape(p.shape) for p, (start, stop) in zip(plan.params, spans, strict=True)}
+
+    return Arrays(flat, views(flat[PARAMS]), views(flat[GRADIENTS]), {name: np.zeros(()) for name in SYMBOLS})
+
+
+class Kernel:
+    """The `sections` of `plan` for batches of `rows`: set `inputs`, call `run()`, read `kernel[register]`.
+
+    `inputs` given are used as they are, the others are made; the loss, the reports and the registers `keep` can be read
+    after a run. Without `reuse` every value has memory of its own. `run` belongs under `np.errstate(all="ignore")`.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        sections: Collection[str],
+        rows: int,
+        arrays: Arrays,
+        keep: Collection[int] = (),
+        reuse: bool = True,
+        inputs: Mapping[str, Array] | None = None,
+        workspace: Array | None = None,
+    ) -> None:
+        self.dtype = dtype = np.dtype(plan.precision)
+        kept = {*keep, plan.loss, *(register for _, register in plan.reports)}
+        self.program = expand(plan, sections, rows, kept)
+        self.rows = rows
+        self.layout = lay_out(self.program, dtype.itemsize, reuse)
+        self.workspace = workspace if workspace is not None and workspace.size >= self.layout.arena_bytes else arena(self.layout)
+        self.inputs = {
+            v.name: inputs[v.name] if inputs and v.name in inputs else np.zeros(cast("tuple[int, ...]", v.shape), dtype)
+            for v in (self.program.values[r] for r in plan.inputs)
+        }
+        storage = _Storage(self.program, dtype, arrays, self.inputs, self.workspace, self.layout)
+        with np.errstate(all="ignore"):
+            self.source, names = _write(self.program, storage)
+        self._storage = storage
+        exec(compile(self.source, "<kernel>", "exec"), names)  # made here from numbers, no word of the user's in it
+        self.run = cast("Callable[[], None]", names["run"])
+
+    def __getitem__(self, register: int) -> Array:
+        """The value of a register of the plan after a run; what the update makes for every param comes flat."""
+        pieces = [self._storage.read(r) for r in self.program.pieces.get(register, (register,))]
+        return pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0), *(np.atleast_1d(p) for p in pieces)], dtype=self.dtype)
+
+
+def lay_out(program: Program, itemsize: int, reuse: bool = True) -> Layout:
+    """The arena of a program; without `reuse` nothing in it shares."""
+    calls = program.calls
+    keep = program.alive if reuse else [s.out for s in calls]
+    return assign(calls, program.values.values(), keep, program.rows, itemsize, program.elsewhere)
+
+
+def arena(layout: Layout) -> Array:
+    """Uninitialised bytes for a layout, aligned."""
+    raw = np.empty(layout.arena_bytes + ALIGNMENT, np.uint8)
+    skip = -raw.ctypes.data % ALIGNMENT
+    return raw[skip : skip + layout.arena_bytes]
+
+
+def evaluate(steps: Iterable[Step], environment: Mapping[int, Array], rows: int = 0) -> dict[int, Array]:
+    """The reference: every step on arrays of its own. `environment` holds the leaves, numbers and symbols in float64.
+
+    An operation is in float64 until one of its operands is an array of the plan's precision.
+    """
+    found = dict(environment)
+    for step in steps:
+        row = TABLE[step.op]
+        attrs = {k: tuple(rows if d == "N" else d for d in v) if isinstance(v, tuple) else v for k, v in step.attrs}
+        dtype = min((found[a].dtype for a in step.args), key=lambda d: d.itemsize)
+        args = [np.asarray(found[a], dtype) for a in step.args]
+        if row.kind == "view":
+            found[step.out] = cast("Callable[..., Array]", row.numpy)(*args, **attrs)
+        else:
+            out = found[step.out] = np.empty(cast("tuple[int, ...]", row.shape([a.shape for a in args], attrs)), dtype)
+            cast("Callable[..., Array]", row.numpy)(*args, out=out, **attrs)
+    return found
+
+
+class _Storage:
+    """The array of every register: `wide` in float64 for what is static or a scalar, `narrow` in the plan's precision."""
+
+    def __init__(
+        self, program: Program, dtype: np.dtype[Any], arrays: Arrays, inputs: Mapping[str, Array], workspace: Array, layout: Layout
+    ) -> None:
+        self.dtype = dtype
+        self.wide: dict[int, Array] = {}
+        self.narrow: dict[int, Array] = {}
+        for v in program.values.values():
+            shape = cast("tuple[int, ...]", v.shape)
+            if v.id in program.places:
+                place = program.places[v.id]
+                self.narrow[v.id] = arrays.flat[place.array][place.start : place.stop].reshape(shape)
+            elif v.role == "input":
+                self.narrow[v.id] = inputs[v.name]
+            elif v.role == "const" or v.role == "symbol":
+                known = arrays.symbols[v.name] if v.role == "symbol" and v.name in arrays.symbols else None
+                self.wide[v.id] = np.array(v.number if v.number is not None else program.rows) if known is None else known
+            elif v.id in layout.offsets or v.id in program.own:
+                self.narrow[v.id] = self._cut(workspace, layout.offsets[v.id], shape) if v.id in layout.offsets else np.empty(shape, dtype)
+
+    def _cut(self, workspace: Array, offset: int, shape: tuple[int, ...]) -> Array:
+        size = int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize
+        return workspace[offset : offset + size].view(self.dtype).reshape(shape)
+
+    def read(self, register: int) -> Array:
+        """The register's array, in float64 if it is a scalar that is computed so."""
+        return self.wide[register] if register in self.wide else self.narrow[register]
+
+
+class _Source:
+    """The text of the function as it grows, with the objects that its names stand for."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.names: dict[str, object] = {"__builtins__": {}}
+        self._functions: dict[Any, str] = {}
+        self._values: dict[int, str] = {}
+
+    def call(self, function: Callable[..., Any], args: Iterable[Array], out: Array | None, attrs: Attrs = ()) -> None:
+        """One line: `function(*args, out=out, **attrs)`."""
+        operands = [self._value(a) for a in args]
+        if out is not None:
+            operands.append(self._value(out) if positional(function) else f"out={self._value(out)}")
+        operands += [f"{name}={self._value(value)}" for name, value in attrs]
+        if function not in self._functions:
+            self._functions[function] = f"f{len(self._functions)}"
+            self.names[self._functions[function]] = function
+        self.lines.append(f"    {self._functions[function]}({', '.join(operands)})")
+
+    def _value(self, value: object) -> str:
+        if id(value) not in self._values:  # `names` keeps the object, so its id stays its own
+            self._values[id(value)] = f"v{len(self._values)}"
+            self.names[self._values[id(value)]] = value
+        return self._values[id(value)]
+
+
+@cache
+def positional(function: Callable[..., Any]) -> bool:
+    """Whether a ufunc takes `out` by position, which is quicker, without a warning."""
+    if not isinstance(function, np.ufunc):
+        return False
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("error")
+        try:
+            function(*[np.ones((1, 1))] * function.nin, np.ones((1, 1)))
+        except DeprecationWarning:
+            return False
+    return True
+
+
+def _write(program: Program, storage: _Storage) -> tuple[str, dict[str, object]]:
+    """The source and its globals; what is static is computed here, and views are made."""
+    source = _Source()
+    wide, narrow, dtype, kinds = storage.wide, storage.narrow, storage.dtype, program.kinds
+
+    def cast_once(register: int) -> Array:
+        """The register in the plan's precision; a scalar is cast in every run, where it is first wanted."""
+        if register not in narrow:
+            found = wide[register]
+            narrow[register] = found if found.dtype == dtype else found.astype(dtype)
+            if kinds[register] == "scalar" and found.dtype != dtype:
+                source.call(np.copyto, (narrow[register], found), None)
+        return narrow[register]
+
+    for step in program.body:
+        if isinstance(step, Copy):
+            source.call(np.copyto, (cast_once(step.target), cast_once(step.source)), None)
+            continue
+        row, kind = TABLE[step.op], kinds[step.out]
+        function = cast("Callable[..., Array]", row.numpy)
+        attrs = dict(step.attrs)
+        args = [cast_once(a) if kind == "array" else wide[a] for a in step.args]
+        if row.kind == "view":
+            view = function(*args, **attrs)
+            if step.out in program.own or not (np.may_share_memory(view, args[0]) or not view.size):
+                held = np.empty(view.shape, view.dtype)  # a copy: what it looks at changes, or no view of it has this shape
+                source.call(_refresh, (held, *args), None, (("function", function), ("attrs", attrs)))
+                view = held
+            (narrow if kind == "array" else wide)[step.out] = view
+        elif kind == "array":
+            source.call(function, args, narrow[step.out], step.attrs)
+        else:
+            shape = cast("tuple[int, ...]", program.values[step.out].shape)
+            wide[step.out] = np.empty(shape)
+            if kind == "static":
+                function(*args, out=wide[step.out], **attrs)
+            else:
+                source.call(function, args, wide[step.out], step.attrs)
+    return "\n".join(["def run():", *(source.lines or ["    pass"])]) + "\n", source.names
+
+
+def _refresh(held: Array, x: Array, function: Callable[..., Array], attrs: dict[str, Any]) -> None:
+    """What a view of `x` would show now."""
+    held[...] = function(x, **attrs)

@@ -1,0 +1,27 @@
+"""How many threads BLAS may use, held for the length of a run: the bits of a product depend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from threadpoolctl import threadpool_limits
+
+from ..compiler.plan import Plan
+
+# Flops of a step from which a second and a fourth thread pay for their waking. The number of threads follows from the plan
+# alone, not from the machine, so that the same file gives the same bits on the next one with the same BLAS.
+TWO, FOUR = 50_000_000, 1_000_000_000
+
+
+def suitable(plan: Plan) -> int:
+    """The number of threads for a plan: 1, 2 or 4."""
+    flops = sum(line.flops for line in plan.lines)
+    return 1 if flops < TWO else 2 if flops < FOUR else 4
+
+
+@contextmanager
+def pinned(threads: int) -> Iterator[None]:
+    """Holds BLAS to so many threads."""
+    with threadpool_limits(limits=threads, user_api="blas"):
+        yield
