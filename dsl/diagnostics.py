@@ -59,6 +59,10 @@ TITLES: dict[str, str] = {
     "E0407": "a label that training has not seen",
     "E0408": "data outside the model's folder",
     "E0409": "the rows do not fit",
+    "E0410": "a column that is both given and asked for",
+    # warnings
+    "W0101": "a value that nothing uses",
+    "W0102": "a param without a gradient",
     # running
     "E0501": "not enough memory",
     "E0502": "the file cannot be read",

@@ -1,0 +1,110 @@
+"""Which rows train, which validate and which test: `split = random(train = 0.8, test = 0.2)`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dsl.diagnostics import did_you_mean, fault
+from ..dsl.syntax import Arg, Assign, Call, Expr, Name, Number, Span, Unary
+
+NAMES = ("train", "val", "test")
+KINDS = ("random", "stratified", "ordered")
+TOLERANCE = Fraction(1, 10**9)
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """`kind` is one of KINDS; `shares` are in the order of NAMES and sum to exactly 1."""
+
+    kind: str
+    shares: tuple[tuple[str, Fraction], ...]
+    span: Span
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """The random stream of a seed for one purpose: none draws from another's, so that new code moves no old number."""
+    digest = hashlib.sha256(purpose.encode()).digest()
+    words = tuple(int.from_bytes(digest[i : i + 4], "little") for i in range(0, len(digest), 4))
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy=seed, spawn_key=words)))
+
+
+def read_split(statement: Assign) -> Split:
+    """The split that a statement of `data` writes; E0205 for its function, E0206 for its arguments, E0406 for its shares."""
+    call = statement.value
+    if not isinstance(call, (Call, Name)):
+        raise fault("E0206", call.span, "`split` needs a way to split", "split = random(train = 0.8, test = 0.2)")
+    name = call.function if isinstance(call, Call) else call
+    if name.id not in KINDS:
+        raise fault("E0205", name.span, f"`{name.id}` is no way to split rows", did_you_mean(name.id, KINDS))
+    shares: dict[str, Fraction] = {}
+    for arg in call.args if isinstance(call, Call) else ():
+        key = _share_name(arg)
+        if key in shares:
+            raise fault("E0206", arg.span, f"the share of `{key}` is written twice", "leave one of them")
+        shares[key] = _share(key, arg.value)
+    if "train" not in shares:
+        raise fault("E0406", call.span, f"`{name.id}` gives no rows to train", f"{name.id}(train = 0.8, test = 0.2)")
+    total = sum(shares.values(), Fraction(0))
+    if abs(total - 1) > TOLERANCE:
+        raise fault("E0406", call.span, f"the shares sum to {float(total):.12g}, and must sum to 1",
+                    f"{name.id}(train = 0.8, test = 0.2)")
+    return Split(name.id, tuple((key, shares[key] / total) for key in NAMES if key in shares), call.span)
+
+
+def deal(split: Split, rows: int, labels: Indices | None, seed: int) -> dict[str, Indices]:
+    """The rows of each split, ascending. `labels` [rows] holds the class of each row; `stratified` deals each class by itself.
+
+    E0406 where a split comes out without a row.
+    """
+    order = np.arange(rows) if split.kind == "ordered" else generator(seed, "split").permutation(rows)
+    decks = [order]
+    if split.kind == "stratified":
+        assert labels is not None
+        decks = [order[labels[order] == label] for label in np.unique(labels)]
+    hands: dict[str, list[Indices]] = {name: [] for name, _ in split.shares}
+    for deck in decks:
+        stops = np.cumsum(counts(len(deck), [share for _, share in split.shares]))
+        for (name, _), hand in zip(split.shares, np.split(deck, stops[:-1]), strict=True):
+            hands[name].append(hand)
+    dealt = {name: np.sort(np.concatenate(hand)) for name, hand in hands.items()}
+    for name, share in split.shares:
+        if not len(dealt[name]):
+            raise fault("E0406", split.span, f"`{name}` gets none of the {rows} rows: its share is {float(share):.6g}",
+                        f"give `{name}` a larger share, or leave it out")
+    return dealt
+
+
+def counts(rows: int, shares: list[Fraction]) -> list[int]:
+    """`rows` cut by exact shares that sum to 1: whole parts first, then one each by largest remainder, the earlier of equals."""
+    whole = [math.floor(share * rows) for share in shares]
+    by_remainder = sorted(range(len(shares)), key=lambda i: whole[i] - shares[i] * rows)
+    for i in by_remainder[: rows - sum(whole)]:
+        whole[i] += 1
+    return whole
+
+
+def _share_name(arg: Arg) -> str:
+    if arg.name is None:
+        raise fault("E0206", arg.span, "a share needs its name", "split = random(train = 0.8, test = 0.2)")
+    if arg.name.id not in NAMES:
+        raise fault("E0206", arg.name.span, f"there is no split `{arg.name.id}`", did_you_mean(arg.name.id, NAMES))
+    return arg.name.id
+
+
+def _share(name: str, value: Expr) -> Fraction:
+    if isinstance(value, Unary) and isinstance(value.value, Number):
+        raise fault("E0406", value.span, f"the share of `{name}` is negative", "shares lie between 0 and 1")
+    if not isinstance(value, Number):
+        raise fault("E0233", value.span, f"the share of `{name}` is not a number", f"{name} = 0.2")
+    share = float(value.text)
+    if not math.isfinite(share):
+        raise fault("E0105", value.span, f"`{value.text}` is too large for a number", "shares lie between 0 and 1")
+    return Fraction(repr(share))  # the decimal as written: 0.29 of 100 rows are 29, where floor(0.29 * 100) is 28
