@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,7 @@ class Source:
     """A text and the name it is shown under. Newlines are `\\n` only (`parse` normalises them)."""
 
     name: str
-    text: str
+    text: str = field(repr=False)
     path: Path | None = None
 
     @cached_property

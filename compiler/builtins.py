@@ -1,0 +1,227 @@
+"""The functions of the language itself, each a small lowering to rows of the op table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from ..dsl.diagnostics import did_you_mean, fault
+from ..dsl.syntax import Arg as Arg
+from ..dsl.syntax import Call, Expr, Name, Slice
+from . import shapes
+from .constants import whole
+from .definitions import WORDS
+from .ir import Node
+from .ops import ShapeError
+
+if TYPE_CHECKING:
+    from .lower import Frame, Lowering
+
+Bound = Mapping[str, Expr]
+Handler = Callable[["Lowering", Call, Bound, "Frame"], Node]
+
+
+def _elementwise(op: str, *parameters: str) -> Handler:
+    def handler(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+        return low.operation(op, e, [(bound[p], low.node(bound[p], frame)) for p in parameters])
+
+    return handler
+
+
+def _where(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    """A constant condition takes its side; the other isn't built."""
+    condition = low.node(bound["condition"], frame)
+    if condition.value is not None:
+        return low.node(bound["a" if condition.value != 0 else "b"], frame)
+    sides = [(bound[p], low.node(bound[p], frame)) for p in ("a", "b")]
+    return low.operation("where", e, [(bound["condition"], condition), *sides])
+
+
+def axis_word(bound: Bound) -> str:
+    """The word given as `axis`, or `all`."""
+    e = bound.get("axis")
+    if e is None:
+        return "all"
+    if not isinstance(e, Name) or e.id not in WORDS["axis"]:
+        hint = did_you_mean(e.id, WORDS["axis"]) if isinstance(e, Name) else "axis = features, or axis = batch"
+        raise fault("E0236", e.span, f"an axis is `features` or `batch`, and this is `{e.span.text}`", hint)
+    return e.id
+
+
+def reduced(low: Lowering, op: str, e: Call, bound: Bound, x: Node) -> Node:
+    """A reduction over everything, over the features (kept with size 1), or over the batch (gone)."""
+    word = axis_word(bound)
+    rank = len(x.shape)
+    if word == "batch" and not shapes.batched(x.shape):
+        text = bound["x"].span.text
+        raise fault("E0236", bound["axis"].span, f"`{text}` is {shapes.show(x.shape)} and has no rows of the batch")
+    if word == "features" and not rank:
+        raise fault("E0236", bound["axis"].span, f"`{bound['x'].span.text}` is one number and has no features")
+    if "N" in x.shape[1:]:
+        raise fault("E0231", bound["x"].span, "a transposed batch stands only left of `@`")
+    if not rank:
+        return x
+    axes = {"all": tuple(range(rank)), "features": (rank - 1,), "batch": (0,)}[word]
+    return low.ir.make(op, x, axes=axes, keep=word == "features")
+
+
+def _sum(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    return reduced(low, "sum", e, bound, low.node(bound["x"], frame))
+
+
+def _mean(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    x = low.node(bound["x"], frame)
+    total = reduced(low, "sum", e, bound, x)
+    word = axis_word(bound)
+    sizes = {"all": x.shape, "features": x.shape[-1:], "batch": x.shape[:1]}[word]
+    count: Node = low.ir.const(1)
+    for size in sizes:
+        if isinstance(size, int):
+            count = count * size
+    if "N" in sizes:
+        count = count * low.ir.leaf("symbol", (), name="N")
+    mean = total / count
+    if mean.args and mean is not x:
+        from .instances import Words
+
+        low.words.setdefault(mean, Words("mean", (("x", x),) + ((("axis", word),) if word != "all" else ()), (x,), ("x", "axis")))
+    return mean
+
+
+def _extreme(name: str) -> Handler:
+    def handler(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+        if "b" in bound:
+            if "axis" in bound:
+                raise fault("E0206", e.span, f"`{name}` of two values is elementwise and takes no axis")
+            return low.operation(name, e, [(bound[p], low.node(bound[p], frame)) for p in ("x", "b")])
+        return reduced(low, f"{name}_over", e, bound, low.node(bound["x"], frame))
+
+    return handler
+
+
+def _concat(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    parts = [(a, low.node(a, frame)) for a in bound.values()]
+    if not parts:
+        raise fault("E0206", e.span, "concat needs at least one value")
+    if len(parts) == 1:
+        return parts[0][1]
+    return low.operation("concat", e, parts)
+
+
+def _rowwise(op: str) -> Handler:
+    def handler(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+        text, x = bound["x"], low.node(bound["x"], frame)
+        try:
+            return low.ir.make(op, x)
+        except ShapeError as error:
+            raise low.misfit(e, [(text, x)], error) from None
+
+    return handler
+
+
+def _onehot(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    return low.operation("onehot", e, [(bound["index"], low.node(bound["index"], frame))], size=low.size(bound["size"], frame))
+
+
+def _cols(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    x = low.node(bound["x"], frame)
+    if not x.shape or not isinstance(x.shape[-1], int):
+        raise fault("E0236", bound["x"].span, f"`{bound['x'].span.text}` is {shapes.show(x.shape)} and has no columns")
+    return low.ir.const(x.shape[-1])
+
+
+def _rows(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    x = low.node(bound["x"], frame)
+    if len(x.shape) < 2:
+        raise fault("E0236", bound["x"].span, f"`{bound['x'].span.text}` is {shapes.show(x.shape)} and has no rows")
+    first = x.shape[0]
+    return low.ir.const(first) if isinstance(first, int) else low.ir.leaf("symbol", (), name="N")
+
+
+def _classes(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    x = low.node(bound["y"], frame)
+    found = next((v for v in low.schema.values if x.op == "input" and x.attr("name") == v.name), None)
+    if found is None or not found.classes:
+        raise fault("E0235", bound["y"].span, f"`{bound['y'].span.text}` has no classes", "classes(y) counts the labels of a value made by `|> onehot`")
+    return low.ir.const(len(found.classes))
+
+
+def _same(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    """Demands that both have the same shape; [N, 1] does not stand for [N, k] here."""
+    a, b = (low.node(bound[p], frame) for p in ("a", "b"))
+    if a.shape != b.shape:
+        names = [bound[p].span.text for p in ("a", "b")]
+        raise fault("E0231", e.span, f"{names[0]} is {shapes.show(a.shape)} and {names[1]} is {shapes.show(b.shape)}; they must have the same shape")
+    return a
+
+
+def _expect(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    """Demands facts of a value."""
+    x = low.node(bound["x"], frame)
+    for key, word in bound.items():
+        if key == "x":
+            continue
+        name = word.id if isinstance(word, Name) else ""
+        if name not in WORDS["*facts"]:
+            raise fault("E0206", word.span, f"`{word.span.text}` is not a fact", did_you_mean(name, WORDS["*facts"]))
+        if not getattr(x.facts, name):
+            raise fault("E0238", e.span, f"{bound['x'].span.text} must be {FACTS[name]}, and that is not known of it", HINTS.get(name, ""))
+    return x
+
+
+FACTS = {"simplex": "a distribution in every row (>= 0, summing to 1)", "onehot": "one-hot", "integer": "whole", "bounded": "bounded"}
+HINTS = {"simplex": "end the model with softmax(...); for one probability use binary_cross_entropy; for labels write  y = ... |> onehot"}
+
+
+def columns_slice(low: Lowering, e: Slice, frame: Frame) -> Node:
+    """`h[:, 1:3]`: one subscript an axis, half-open, negatives from the end; a single index keeps its axis."""
+    x = low.node(e.value, frame)
+    text = e.value.span.text
+    if len(e.subscripts) != len(x.shape):
+        raise fault("E0237", e.span, f"`{text}` is {shapes.show(x.shape)}: {len(x.shape)} subscripts are needed, and here are {len(e.subscripts)}")
+    for axis, (s, size) in enumerate(zip(e.subscripts, x.shape, strict=True)):
+        if s.start is None and s.stop is None and not s.is_index:
+            continue
+        if not isinstance(size, int):
+            raise fault("E0237", s.span, "the rows of the batch cannot be sliced", f"write  {text}[:, ...]")
+        start, stop = _bounds(low, s.start, frame), _bounds(low, s.stop, frame)
+        if s.is_index:
+            assert start is not None
+            first = start + size if start < 0 else start
+            last = first + 1
+        else:
+            first = 0 if start is None else start + size if start < 0 else start
+            last = size if stop is None else stop + size if stop < 0 else stop
+        if not 0 <= first < last <= size:
+            raise fault("E0237", s.span, f"`{s.span.text}` does not lie within the {size} columns of `{text}`", f"0 to {size}, the end not included")
+        if (first, last) != (0, size):
+            x = low.ir.make("slice", x, axis=axis, start=first, stop=last)
+    return x
+
+
+def _bounds(low: Lowering, e: Expr | None, frame: Frame) -> int | None:
+    if e is None:
+        return None
+    n = whole(low.constant(e, frame))
+    if n is None:
+        raise fault("E0233", e.span, f"a subscript is a whole number, and `{e.span.text}` is not")
+    return n
+
+
+HANDLERS: dict[str, Handler] = {
+    **{name: _elementwise(name, "x") for name in ("exp", "log", "abs", "sign", "floor", "sqrt", "tanh", "sin", "cos", "erf")},
+    "where": _where,
+    "concat": _concat,
+    "transpose": _rowwise("transpose"),
+    "argmax": _rowwise("argmax"),
+    "onehot": _onehot,
+    "cols": _cols,
+    "rows": _rows,
+    "classes": _classes,
+    "same": _same,
+    "expect": _expect,
+    "sum": _sum,
+    "mean": _mean,
+    "max": _extreme("max"),
+    "min": _extreme("min"),
+}

@@ -1,0 +1,210 @@
+"""The intermediate representation, whole:
+
+    node  ::=  Node(op, args, shape, attrs)      one application of one row of `ops.TABLE`
+    leaf  ::=  const value | symbol name | input name | param key | state name
+
+Nodes never change and are interned: within one `Interner`, the same operation on the same arguments is the
+same object, so identity is equality and a common subexpression is one node. Arguments are made before
+the nodes that read them, so the order of `id` is a topological order. `Interner.make` applies the rules of `simplify`
+as it builds, innermost first: one pass is the fixpoint. Names, places and origins live in side tables.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import NoReturn
+
+from .facts import NOTHING, Facts
+from .ops import TABLE
+from .plan import Attrs, Shape
+
+Number = Fraction | float
+Rule = Callable[["Node"], "Node | None"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One operation. Compare with `is`; the arithmetic operators build further nodes."""
+
+    op: str
+    args: tuple[Node, ...]
+    shape: Shape
+    attrs: Attrs
+    facts: Facts
+    id: int
+    ir: Interner = field(repr=False)
+
+    def __add__(self, other: Node | Number | int) -> Node:
+        return self.ir.make("add", self, other)
+
+    def __sub__(self, other: Node | Number | int) -> Node:
+        return self.ir.make("sub", self, other)
+
+    def __rsub__(self, other: Number | int) -> Node:
+        return self.ir.make("sub", other, self)
+
+    def __radd__(self, other: Number | int) -> Node:
+        return self.ir.make("add", other, self)
+
+    def __mul__(self, other: Node | Number | int) -> Node:
+        return self.ir.make("mul", self, other)
+
+    def __rmul__(self, other: Number | int) -> Node:
+        return self.ir.make("mul", other, self)
+
+    def __truediv__(self, other: Node | Number | int) -> Node:
+        return self.ir.make("div", self, other)
+
+    def __rtruediv__(self, other: Number | int) -> Node:
+        return self.ir.make("div", other, self)
+
+    def __pow__(self, other: Node | Number | int) -> Node:
+        return self.ir.make("pow", self, other)
+
+    def __matmul__(self, other: Node) -> Node:
+        return self.ir.make("matmul", self, other)
+
+    def __neg__(self) -> Node:
+        return self.ir.make("neg", self)
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a node has no truth value: compare nodes with `is`")
+
+    @property
+    def T(self) -> Node:  # noqa: N802  (the mathematics' word)
+        """The transpose of a matrix."""
+        return self.ir.make("transpose", self)
+
+    @property
+    def value(self) -> Number | None:
+        """The number of a const, else None."""
+        return self.attrs[0][1] if self.op == "const" else None  # type: ignore[return-value]
+
+    def attr(self, name: str) -> object:
+        """The attribute `name`."""
+        return dict(self.attrs)[name]
+
+
+def typed(value: object) -> object:
+    """A key under which 1, 1.0 and True differ, and 0.0 and -0.0, and NaN equals itself."""
+    if isinstance(value, float):
+        return ("float", value.hex())
+    if isinstance(value, tuple):
+        return tuple(typed(v) for v in value)
+    return (type(value).__name__, value)
+
+
+class Interner:
+    """Makes the nodes of one compilation.
+
+    `rules` maps an op to the rewrites tried when one is made. `rewritten` says which rules made a node, `crossed` which nodes
+    a rule read through (their value may no longer be what a reader goes through), `origin` in which functions
+    of the user's a node arose, outermost only; `fired` is the log of (rule, node it spoke of).
+    """
+
+    def __init__(self, rules: Mapping[str, Iterable[Rule]]) -> None:
+        self.rules = {op: tuple(chain) for op, chain in rules.items()}
+        self.nodes: list[Node] = []
+        self.rewritten: dict[Node, tuple[str, ...]] = {}
+        self.crossed: dict[Node, str] = {}
+        self.origin: dict[Node, tuple[str, ...]] = {}
+        self.named: set[Node] = set()  # asked for membership only; the user's named values, which tidying rules leave alone
+        self.fired: list[tuple[str, Node]] = []
+        self.context: tuple[str, ...] = ()
+        self._memo: dict[object, tuple[Node, tuple[tuple[str, Node], ...]]] = {}
+
+    def const(self, value: Number | int) -> Node:
+        """The number itself. Finite ones are exact (`Fraction`), except -0.0 and what only a float holds (pi)."""
+        return self.leaf("const", (), constant_facts(value), value=Fraction(value) if isinstance(value, int) else value)
+
+    def leaf(self, op: str, shape: Shape, facts: Facts = NOTHING, **attrs: object) -> Node:
+        """A node without arguments."""
+        key = (op, tuple((k, typed(v)) for k, v in attrs.items()))
+        found = self._memo.get(key)
+        if found is None:
+            found = self._memo[key] = (self._new(op, (), shape, tuple(attrs.items()), facts), ())
+        return found[0]
+
+    def make(self, op: str, *operands: Node | Number | int, **attrs: object) -> Node:
+        """The node `op(*operands, **attrs)`, simplified. Raises `ops.ShapeError` where the shapes do not fit."""
+        args = tuple(a if isinstance(a, Node) else self.const(a) for a in operands)
+        key = (op, args, tuple((k, typed(v)) for k, v in attrs.items())) if attrs else (op, args)
+        found = self._memo.get(key)
+        if found is not None:
+            self.fired.extend(found[1])
+            return found[0]
+        mark = len(self.fired)
+        node = self._simplified(op, args, tuple(attrs.items()))
+        self._memo[key] = (node, tuple(self.fired[mark:]))
+        return node
+
+    def _simplified(self, op: str, args: tuple[Node, ...], attrs: Attrs) -> Node:
+        row = TABLE[op]
+        shape = row.shape([a.shape for a in args], dict(attrs))
+        draft = Node(op, args, shape, attrs, NOTHING, -1, self)
+        fresh = len(self.nodes)
+        for rule in self.rules.get(op, ()):
+            made = rule(draft)
+            if made is not None:
+                self._record(rule.__name__, draft, made, fresh)
+                return made
+        return self._new(op, args, shape, attrs, row.facts(args, shape, dict(attrs)))
+
+    def _new(self, op: str, args: tuple[Node, ...], shape: Shape, attrs: Attrs, facts: Facts) -> Node:
+        node = Node(op, args, shape, attrs, facts, len(self.nodes), self)
+        self.nodes.append(node)
+        if self.context:
+            self.origin[node] = self.context
+        return node
+
+    def _record(self, rule: str, draft: Node, made: Node, fresh: int) -> None:
+        """Notes that `made` stands for `draft`, and which nodes the rule read through."""
+        through = _between(draft, made)
+        origins = [o for n in through for o in self.origin.get(n, ())]
+        if through:
+            for node in through:
+                self.crossed.setdefault(node, rule)
+            if made.args and made.id >= fresh:
+                self.rewritten[made] = tuple(dict.fromkeys((*self.rewritten.get(made, ()), rule)))
+                self.origin[made] = tuple(dict.fromkeys((*origins, *self.origin.get(made, ()), *self.context)))
+        self.fired.append((rule, draft.args[0]))
+
+
+def _between(draft: Node, made: Node) -> list[Node]:
+    """The nodes below `draft` that `made` no longer reads: those down to what both share. Rules match at most five deep."""
+    kept: set[Node] = set()
+    level = [made]
+    for _ in range(4):
+        kept.update(level)
+        level = [a for n in level for a in n.args]
+    kept.update(level)
+    found: dict[Node, None] = {}
+    level = list(draft.args)
+    for _ in range(5):
+        level = [n for n in level if n not in kept and n not in found and n.args]
+        found.update(dict.fromkeys(level))
+        level = [a for n in level for a in n.args]
+    return list(found)
+
+
+def constant_facts(value: Number | int) -> Facts:
+    """The facts of a number."""
+    whole = not math.isinf(value) and not math.isnan(value) and value == int(value)
+    return Facts(nonnegative=value >= 0, positive=value > 0, integer=whole, bounded=True)
+
+
+def ancestors(roots: Iterable[Node]) -> list[Node]:
+    """Everything that the roots are computed from, themselves included, in topological order."""
+    seen: set[int] = set()
+    stack = list(roots)
+    found: list[Node] = []
+    while stack:
+        node = stack.pop()
+        if node.id not in seen:
+            seen.add(node.id)
+            found.append(node)
+            stack.extend(node.args)
+    return sorted(found, key=lambda n: n.id)

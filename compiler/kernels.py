@@ -1,0 +1,127 @@
+"""NumPy for the operations that NumPy has no function for. All take `out=`, an array of the result's shape and type.
+
+`a` may be any float array; nothing is written but `out`. Rows are the last axis.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def softmax(z: Array, out: Array) -> Array:
+    """exp(z) / sum(exp(z)) of each row, shifted by the row's maximum so that nothing overflows."""
+    np.subtract(z, np.maximum.reduce(z, axis=-1, keepdims=True), out=out)
+    np.exp(out, out=out)
+    return np.divide(out, np.add.reduce(out, axis=-1, keepdims=True), out=out)
+
+
+def log_softmax(z: Array, out: Array) -> Array:
+    """log(softmax(z)), exact at any gap between the logits."""
+    shifted = z - np.maximum.reduce(z, axis=-1, keepdims=True)
+    total = np.add.reduce(np.exp(shifted), axis=-1, keepdims=True)
+    return np.subtract(shifted, np.log(total, out=total), out=out)
+
+
+def logsumexp(z: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Array:
+    """log(sum(exp(z))) over `axes`, shifted by the maximum. All -inf gives -inf, any inf gives inf."""
+    top = np.maximum.reduce(z, axis=axes, keepdims=True)
+    shift = np.where(np.isfinite(top), top, 0.0).astype(z.dtype)
+    total = np.log(np.add.reduce(np.exp(z - shift), axis=axes, keepdims=True)) + shift
+    out[...] = total if keep else total.reshape(out.shape)
+    return out
+
+
+def sigmoid(x: Array, out: Array) -> Array:
+    """1 / (1 + exp(-x)), from exp(-|x|) so that neither tail loses a digit."""
+    small = np.exp(-np.abs(x))
+    np.divide(np.where(x >= 0, x.dtype.type(1), small), 1 + small, out=out)
+    np.copyto(out, x, where=np.isnan(x))
+    return out
+
+
+def softplus(x: Array, out: Array) -> Array:
+    """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))."""
+    tail = np.log1p(np.exp(-np.abs(x)))
+    return np.add(np.maximum(x, 0), tail, out=out)
+
+
+def where(condition: Array, a: Array, b: Array, out: Array) -> Array:
+    """`a` where the condition is not 0, else `b`. `out` is neither of them."""
+    out[...] = b
+    np.copyto(out, a, where=condition != 0)
+    return out
+
+
+def argmax(x: Array, out: Array) -> Array:
+    """The index of the first largest entry of each row."""
+    out[...] = np.argmax(x, axis=-1, keepdims=True)
+    return out
+
+
+def onehot(index: Array, out: Array, size: int) -> Array:
+    """Rows of zeros with a one at the index; an index outside 0..size-1 gives a row of zeros."""
+    return np.equal(index, np.arange(size, dtype=index.dtype), out=out)
+
+
+def concat(*parts: Array, out: Array) -> Array:
+    """Side by side along the last axis."""
+    return np.concatenate(parts, axis=-1, out=out)
+
+
+def pad(x: Array, out: Array, axis: int, start: int, size: int) -> Array:
+    """Zeros, with `x` at `start` along `axis`."""
+    out[...] = 0
+    out[(slice(None),) * axis + (slice(start, start + x.shape[axis]),)] = x
+    return out
+
+
+def take_slice(x: Array, axis: int, start: int, stop: int) -> Array:
+    """A view of `start:stop` along `axis`."""
+    return x[(slice(None),) * axis + (slice(start, stop),)]
+
+
+def transpose(x: Array) -> Array:
+    """A view of the transpose."""
+    return x.T
+
+
+def reshape(x: Array, shape: tuple[int, ...]) -> Array:
+    """A view in another shape with as many numbers."""
+    return x.reshape(shape)
+
+
+def broadcast(x: Array, shape: tuple[int, ...]) -> Array:
+    """A view repeated to `shape`."""
+    return np.broadcast_to(x, shape)
+
+
+def erf(x: Array, out: Array) -> Array:
+    """The error function, by SciPy where it is installed, else by the C library's, one number after the other."""
+    try:
+        from scipy.special import erf as fast  # type: ignore[import-not-found]
+    except ImportError:
+        flat = np.fromiter((math.erf(v) for v in x.ravel().tolist()), dtype=x.dtype, count=x.size)
+        out[...] = flat.reshape(x.shape)
+        return out
+    return fast(x, out=out)
+
+
+def sum_over(x: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Array:
+    """The sum over `axes`."""
+    return np.add.reduce(x, axis=axes, keepdims=keep, out=out)
+
+
+def max_over(x: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Array:
+    """The largest over `axes`; NaN wins."""
+    return np.maximum.reduce(x, axis=axes, keepdims=keep, out=out)
+
+
+def min_over(x: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Array:
+    """The smallest over `axes`; NaN wins."""
+    return np.minimum.reduce(x, axis=axes, keepdims=keep, out=out)

@@ -1,0 +1,196 @@
+"""What `train` says, resolved: every setting with its value and where it came from.
+
+`resolve` needs no data; `Settings.scheduled(rows)` then knows how many steps there are. `override` applies `--set`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault
+from ..dsl.parse import parse_expression
+from ..dsl.syntax import Arg, Assign, Call, Expr, Name, Program, Section, Span
+from .constants import Number, whole
+from .definitions import Library
+from .ir import Interner
+from .lower import Frame, Lowering
+from .schema import Schema
+from .simplify import RULES
+
+KEYS = ("optimizer", "epochs", "steps", "batch", "shuffle", "seed", "rng", "precision")
+LATER = ("clip", "early_stop", "keep", "accumulate", "recompute")
+DEFAULTS = {"batch": "32", "shuffle": "on", "seed": "0", "rng": "default", "precision": "float64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`epochs` and `steps` are totals once `scheduled`; before, the one not given is 0. `batch` 0 means all rows.
+
+    `origins`: (key, value as text, where from) for every setting, in the order of `KEYS`.
+    """
+
+    optimizer: Call
+    epochs: int
+    steps: int
+    batch: int
+    shuffle: bool
+    seed: int
+    rng: str
+    precision: str
+    origins: tuple[tuple[str, str, str], ...]
+
+    def scheduled(self, rows: int) -> Settings:
+        """With epochs, steps and batch as they come out for so many training rows."""
+        batch = rows if self.batch == 0 else min(self.batch, max(rows, 1))
+        an_epoch = math.ceil(rows / batch) if batch else 0
+        steps = self.steps or self.epochs * an_epoch
+        epochs = self.epochs or math.ceil(steps / max(an_epoch, 1))
+        return replace(self, batch=batch, steps=steps, epochs=epochs)
+
+
+def resolve(program: Program, lib: Library) -> Settings:
+    """The settings of a program. Raises every fault of its `train` section: unknown, wrong and missing settings."""
+    if program.train is None:
+        raise fault("E0303", None, "the file has no `train` section", "train {\n  optimizer = adam(lr = 0.01)\n  epochs = 100\n}")
+    faults: list[Diagnostic] = []
+    given: dict[str, Assign] = {}
+    for s in program.train.body:
+        if not isinstance(s, Assign):
+            continue
+        key = s.name.id
+        if key in LATER:
+            faults.append(Diagnostic("E0301", s.name.span, f"`{key}` is part of the language and not built yet", "leave it out for now"))
+        elif key not in KEYS:
+            faults.append(Diagnostic("E0301", s.name.span, f"`train` has no setting `{key}`", did_you_mean(key, KEYS)))
+        elif key in given:
+            faults.append(Diagnostic("E0203", s.name.span, f"`{key}` is already set on line {given[key].span.line}"))
+        else:
+            given[key] = s
+    reader = _Reader(given, lib)
+    values = {key: reader.read(key, faults) for key in KEYS}
+    span = program.train.keyword.span
+    if "optimizer" not in given:
+        faults.append(Diagnostic("E0303", span, "`train` needs an `optimizer`", "optimizer = adam(lr = 0.01)"))
+    if "epochs" not in given and "steps" not in given:
+        faults.append(Diagnostic("E0303", span, "`train` needs `epochs` or `steps`", "epochs = 100"))
+    if "epochs" in given and "steps" in given:
+        faults.append(Diagnostic("E0302", given["steps"].span, "`epochs` and `steps` are both set, and one follows from the other", "keep one of them"))
+    if faults:
+        raise MlpcError(*faults)
+    origins = tuple((k, *_told(k, given)) for k in KEYS if k in given or k in DEFAULTS)
+    optimizer = values.pop("optimizer")
+    return Settings(optimizer=optimizer, origins=origins, **values)  # type: ignore[arg-type]
+
+
+class _Reader:
+    """Reads the value of each key, collecting faults."""
+
+    def __init__(self, given: dict[str, Assign], lib: Library) -> None:
+        self.given = given
+        self.low = Lowering(Interner(RULES), lib, Schema())
+
+    def read(self, key: str, faults: list[Diagnostic]) -> object:
+        e = self.given[key].value if key in self.given else None
+        try:
+            match key:
+                case "optimizer":
+                    return None if e is None else self.optimizer(e)
+                case "epochs" | "steps":
+                    return 0 if e is None else self.count(key, e, 1)
+                case "batch":
+                    return 32 if e is None else 0 if isinstance(e, Name) and e.id == "all" else self.count(key, e, 1, "or `all`")
+                case "seed":
+                    return 0 if e is None else self.count(key, e, 0)
+                case "shuffle":
+                    return self.word(key, e, ("on", "off")) == "on" if e else True
+                case "rng":
+                    return self.word(key, e, ("default", "legacy")) if e else "default"
+                case _:
+                    return self.word(key, e, ("float64", "float32")) if e else "float64"
+        except MlpcError as error:
+            faults.extend(error.diagnostics)
+            return None
+
+    def optimizer(self, e: Expr) -> Call:
+        call = Call(e, (), False, e.span) if isinstance(e, Name) else e
+        if not isinstance(call, Call):
+            raise fault("E0302", e.span, "an optimizer is an update with its numbers", "optimizer = sgd(lr = 0.1)")
+        found = self.low.lib.find(call.function.id)
+        if found is None or found.definition.kind != "update":
+            names = self.low.lib.names("update")
+            raise fault("E0205", call.function.span, f"there is no optimizer `{call.function.id}`", did_you_mean(call.function.id, names))
+        return call
+
+    def count(self, key: str, e: Expr, least: int, also: str = "") -> int:
+        try:
+            value: Number | None = self.low.constant(e, Frame({}))
+        except MlpcError as error:
+            if not isinstance(e, Name):
+                raise
+            raise fault("E0302", e.span, f"`{key}` is a whole number of at least {least} {also}".rstrip() + f", and this is `{e.id}`") from error
+        n = whole(value)
+        if n is None or n < least or n > 2**53:
+            raise fault("E0302", e.span, f"`{key}` is a whole number of at least {least} {also}".rstrip() + f", and this is {e.span.text}")
+        return n
+
+    def word(self, key: str, e: Expr, words: tuple[str, ...]) -> str:
+        if isinstance(e, Name) and e.id in words:
+            return e.id
+        near = did_you_mean(e.id, words) if isinstance(e, Name) else ""
+        raise fault("E0302", e.span, f"`{key}` is {' or '.join(f'`{w}`' for w in words)}, and this is `{e.span.text}`", near)
+
+
+def _told(key: str, given: dict[str, Assign]) -> tuple[str, str]:
+    if key not in given:
+        return DEFAULTS[key], "default"
+    s = given[key]
+    where = "command line" if s.span.source.name.startswith("--set") else f"line {s.span.line}"
+    return " ".join(s.value.span.text.split()), where
+
+
+def override(program: Program, assignments: Iterable[str]) -> Program:
+    """The program with `train.epochs=5` or `train.optimizer.lr=0.1` from the command line in place of what it says."""
+    for text in assignments:
+        path, equals, value = text.partition("=")
+        keys = path.strip().split(".")
+        name = f"--set {path.strip()}"
+        if not equals or len(keys) < 2 or keys[0] != "train":
+            raise fault("E0301", None, f"`--set {text}` does not name a setting", "--set train.epochs=5, or --set train.optimizer.lr=0.1")
+        e = parse_expression(value, name)
+        train = program.train or Section(Name("train", e.span), (), e.span)
+        program = replace(program, train=_set(train, keys[1:], e, text))
+    return program
+
+
+def _set(train: Section, keys: list[str], e: Expr, text: str) -> Section:
+    body = list(train.body)
+    index = next((i for i, s in enumerate(body) if isinstance(s, Assign) and s.name.id == keys[0]), None)
+    if len(keys) == 1:
+        if keys[0] not in (*KEYS, *LATER):
+            raise fault("E0301", None, f"`train` has no setting `{keys[0]}`", did_you_mean(keys[0], KEYS))
+        # the span of the value, so that a fault shows the command line
+        made = Assign(Name(keys[0], e.span), e, e.span)
+        if index is None:
+            body.append(made)
+        else:
+            body[index] = made
+        if keys[0] in {"epochs", "steps"}:  # the one follows from the other: what the command line says replaces both
+            other = "steps" if keys[0] == "epochs" else "epochs"
+            body = [s for s in body if not (isinstance(s, Assign) and s.name.id == other)]
+        return replace(train, body=tuple(body))
+    statement = body[index] if index is not None else None
+    if len(keys) > 2 or not isinstance(statement, Assign) or not isinstance(statement.value, (Call, Name)):
+        raise fault("E0301", None, f"`--set {text}` does not name a setting", f"`train.{keys[0]}` has no parts here")
+    old = statement.value if isinstance(statement.value, Call) else Call(statement.value, (), False, statement.value.span)
+    arg = Arg(Name(keys[1], e.span), e, e.span)
+    kept = tuple(a for a in old.args if a.name is None or a.name.id != keys[1])
+    assert index is not None
+    body[index] = replace(statement, value=replace(old, args=(*kept, arg)))
+    return replace(train, body=tuple(body))
+
+
+def span_of(settings: Settings) -> Span:
+    """Where the optimizer is written."""
+    return settings.optimizer.span
