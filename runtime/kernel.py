@@ -39,12 +39,12 @@ class Arrays:
 
 
 def allocate(plan: Plan, params: Array | None = None) -> Arrays:
-    """The arrays of `plan` in its precision: params as given (flat) or zero, gradients zero, states at their start."""
+    """The arrays of `plan` in its precision: params as given (flat; taken over) or zero, gradients zero, states at their start."""
     dtype = np.dtype(plan.precision)
     spans = ranges(plan)
     total = spans[-1][1] if spans else 0
     flat = (
-        np.zeros(total, dtype) if params is None else params.astype(dtype),
+        np.zeros(total, dtype) if params is None else params.astype(dtype, copy=False),
         np.zeros(total, dtype),
         *(np.full(total, s.init, dtype) for s in plan.states),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
@@ -21,7 +21,7 @@ def suitable(plan: Plan) -> int:
 
 
 @contextmanager
-def pinned(threads: int) -> Iterator[None]:
+def pinned(threads: int) -> Generator[None]:
     """Holds BLAS to so many threads."""
     with threadpool_limits(limits=threads, user_api="blas"):
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Step, Value
 from mlpc.runtime.buffers import ALIGNMENT, assign
@@ -99,6 +100,7 @@ def test_nan_in_every_freed_byte_changes_nothing(program, seed):
         expected = evaluate(steps, found, ROWS)
         for step, after in zip(steps, needed_after(steps, keep), strict=True):
             row, attrs = TABLE[step.op], dict(step.attrs)
+            assert row.numpy
             if row.kind == "view":
                 found[step.out] = row.numpy(*(found[a] for a in step.args), **attrs)
             else:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Line, ParamSpec, Plan, StateSpec, Step, Value
 from mlpc.runtime.kernel import Kernel, allocate, evaluate

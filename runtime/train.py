@@ -1,0 +1,186 @@
+"""Training: minibatches through the kernel, and every split measured after each epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..compiler.plan import Plan
+from ..compiler.settings import Settings
+from ..dsl.diagnostics import Diagnostic, MlpcError
+from .data import Dataset
+from .init import draw, generator
+from .kernel import Array, Arrays, Kernel, allocate
+from .threads import pinned, suitable
+
+SECTIONS = ("forward", "gradient", "update")
+Losses = dict[str, float]
+Metrics = dict[str, dict[str, Any]]  # split -> name -> a number or a matrix as nested lists
+OnEpoch = Callable[[int, Losses, Metrics], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What a training came to. `history`: one {epoch, step, loss, metrics} an epoch; `losses` and `metrics` are the last one's.
+
+    `params`: name -> array; `weights_sha256` is that of their bytes in order of declaration, C order, little-endian.
+    """
+
+    history: tuple[dict[str, Any], ...]
+    params: dict[str, Array]
+    losses: Losses
+    metrics: Metrics
+    epochs: int
+    steps: int
+    seconds: dict[str, float]
+    weights_sha256: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One step that is ready to run: the kernel with its batch, the arrays with the step's number."""
+
+    epoch: int
+    number: int
+    kernel: Kernel
+
+
+def train(plan: Plan, evaluation: Plan, dataset: Dataset, settings: Settings, *, on_epoch: OnEpoch | None = None) -> Run:
+    """Trains `plan` on the train split and measures every split by `evaluation`.
+
+    MlpcError E0503 (status 3) at the first step whose loss is not a finite number.
+    """
+    begun = time.perf_counter()
+    rows = train_rows(dataset)
+    settings = settings.scheduled(rows)
+    threads = suitable(plan)
+    history: list[dict[str, Any]] = []
+    with pinned(threads), np.errstate(all="ignore"):
+        data = columns(dataset, plan.precision)
+        arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng))
+        measures = _evaluators(evaluation, arrays, data)
+        weighted, seen, last = 0.0, 0, 0
+        for step in steps(plan, arrays, data["train"], rows, settings):
+            step.kernel.run()
+            loss = step.kernel[plan.loss].item()
+            if not math.isfinite(loss):
+                raise _not_finite(loss, step, settings)
+            weighted, seen, last = weighted + loss * step.kernel.rows, seen + step.kernel.rows, step.number
+            if seen == rows or step.number == settings.steps:
+                losses, metrics = measure(evaluation, measures)
+                losses = {"train": weighted / seen} | {split: v for split, v in losses.items() if split != "train"}
+                history.append({"epoch": step.epoch, "step": step.number, "loss": losses, "metrics": metrics})
+                if on_epoch:
+                    on_epoch(step.epoch, losses, metrics)
+                weighted, seen = 0.0, 0
+    return Run(
+        history=tuple(history),
+        params={name: a.copy() for name, a in arrays.params.items()},
+        losses=history[-1]["loss"] if history else {},
+        metrics=history[-1]["metrics"] if history else {},
+        epochs=len(history),
+        steps=last,
+        seconds={"train": time.perf_counter() - begun},
+        weights_sha256=sha256(arrays.flat[0]),
+        threads=threads,
+    )
+
+
+def steps(
+    plan: Plan, arrays: Arrays, data: Mapping[str, Array], rows: int, settings: Settings, reuse: bool = True, keep: tuple[int, ...] = ()
+) -> Iterator[Step]:
+    """The steps of a training, each ready to run when it is yielded. `settings` are scheduled.
+
+    A batch of all rows keeps the file's order; the last, smaller batch of an epoch has a kernel of its own.
+    """
+    size = min(settings.batch, rows)
+    whole = {p: data[p] for p in (_name(plan, r) for r in plan.inputs)}
+    kernels: dict[int, Kernel] = {}
+    for count in (size, rows % size if size else 0):
+        if count:
+            inputs = whole if count == rows else None
+            kernels[count] = Kernel(plan, SECTIONS, count, arrays, keep, reuse, inputs)
+    cells = arrays.symbols
+    cells["steps"][...], cells["epochs"][...] = settings.steps, settings.epochs
+    order = np.arange(rows)
+    shuffle = generator(settings.seed, "shuffle") if settings.shuffle and size < rows else None
+    number = epoch = 0
+    while number < settings.steps and kernels:
+        epoch += 1
+        cells["epoch"][...] = epoch
+        if shuffle is not None:
+            order = shuffle.permutation(rows)
+        for start in range(0, rows, size):
+            number += 1
+            cells["step"][...] = number
+            kernel = kernels[min(size, rows - start)]
+            if kernel.rows < rows:
+                chosen = order[start : start + kernel.rows]
+                for name, buffer in kernel.inputs.items():
+                    np.take(whole[name], chosen, axis=0, out=buffer, mode="clip")
+            yield Step(epoch, number, kernel)
+            if number == settings.steps:
+                return
+
+
+def columns(dataset: Dataset, precision: str) -> dict[str, dict[str, Array]]:
+    """Every split's values in the plan's precision; splits without rows are left out. Not copied where nothing changes."""
+    cast = {s: {n: np.ascontiguousarray(a, precision) for n, a in values.items()} for s, values in dataset.splits.items()}
+    return {"train": cast.get("train", {})} | {s: values for s, values in cast.items() if any(len(a) for a in values.values())}
+
+
+def train_rows(dataset: Dataset) -> int:
+    """Rows of the train split; 1 for a model without data, which makes one step an epoch."""
+    return next((len(a) for a in dataset.splits.get("train", {}).values()), 1)
+
+
+def _evaluators(evaluation: Plan, arrays: Arrays, data: Mapping[str, Mapping[str, Array]]) -> dict[str, Kernel]:
+    """One kernel a split, over all its rows. They run one after the other and share the largest one's workspace."""
+    sizes = {split: next((len(a) for a in values.values()), 1) for split, values in data.items()}
+    made: dict[str, Kernel] = {}
+    workspace: Array | None = None
+    for split in sorted(sizes, key=lambda s: -sizes[s]):
+        names = [_name(evaluation, r) for r in evaluation.inputs]
+        inputs = {name: data[split][name] for name in names}
+        made[split] = Kernel(evaluation, ("forward",), sizes[split], arrays, inputs=inputs, workspace=workspace)
+        workspace = made[split].workspace
+    return {split: made[split] for split in sizes}
+
+
+def measure(evaluation: Plan, kernels: Mapping[str, Kernel]) -> tuple[Losses, Metrics]:
+    """The loss and the reports of every split."""
+    losses: Losses = {}
+    metrics: Metrics = {}
+    for split, kernel in kernels.items():
+        kernel.run()
+        losses[split] = kernel[evaluation.loss].item()
+        metrics[split] = {name: plain(kernel[register]) for name, register in evaluation.reports}
+    return losses, metrics
+
+
+def plain(value: Array) -> Any:
+    """A number for an array of one, else nested lists."""
+    return value.item() if value.size == 1 else value.tolist()
+
+
+def sha256(flat: Array) -> str:
+    """Of the bytes, little-endian."""
+    return hashlib.sha256(flat.astype(flat.dtype.newbyteorder("<"), copy=False).tobytes()).hexdigest()
+
+
+def _name(plan: Plan, register: int) -> str:
+    return next(v.name for v in plan.values if v.id == register)
+
+
+def _not_finite(loss: float, step: Step, settings: Settings) -> MlpcError:
+    said = "not a number" if math.isnan(loss) else "infinite"
+    message = f"the loss is {said} at step {step.number} of {settings.steps}, in epoch {step.epoch} of {settings.epochs}"
+    hint = "a smaller learning rate, inputs that are standardized, or a look at the numbers:  mlpc trace FILE --step " + str(step.number)
+    return MlpcError(Diagnostic("E0503", None, message, hint), status=3)
