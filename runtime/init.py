@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..compiler.initializers import SIGNATURES
 from ..compiler.plan import ParamSpec
+from ..dsl.diagnostics import fault
 
 Draw = NDArray[np.float64]
 
@@ -29,7 +30,7 @@ def draw(params: Sequence[ParamSpec], seed: int, rng: str = "default") -> Draw:
     """All params, flat and in order of declaration, in float64.
 
     `rng` default: a generator of its own for every param, from the seed and its name, so that renaming or adding one moves no
-    other. `legacy`: NumPy's `RandomState(seed)`, one stream for all in order of declaration.
+    other. `legacy`: NumPy's `RandomState(seed)`, one stream for all in order of declaration; MlpcError E0302 for a seed that it does not take.
     """
     legacy = _legacy(seed) if rng == "legacy" else None
     parts = [_fill(p, legacy or _source(generator(seed, f"param:{p.name}"))) for p in params]
@@ -55,6 +56,10 @@ def _source(of: np.random.Generator) -> Source:
 
 
 def _legacy(seed: int) -> Source:
+    if seed >= 2**32:
+        raise fault(
+            "E0302", None, f"`rng = legacy` takes a seed below 2^32 = 4294967296, and this is {seed}", "a smaller seed, or rng = default"
+        )
     of = np.random.RandomState(seed)
     return Source(lambda shape: np.asarray(of.randn(*shape)), lambda shape: np.asarray(of.rand(*shape)))
 

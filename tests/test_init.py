@@ -9,6 +9,7 @@ import pytest
 
 from mlpc.compiler.initializers import SIGNATURES
 from mlpc.compiler.plan import ParamSpec
+from mlpc.dsl.diagnostics import MlpcError
 from mlpc.runtime.init import INITIALIZERS, draw, fans, generator
 
 
@@ -65,6 +66,12 @@ def test_legacy_is_numpys_own_stream_in_order_of_declaration():
     expected = [*(0.0 + 0.1 * state.randn(2, 3)).ravel(), *np.zeros(3), *(-1 + 2 * state.rand(3))]
     params = [param("w", "normal", 0.0, 0.1), param("b", "zeros", shape=(3,)), param("u", "uniform", -1.0, 1.0, shape=(3,))]
     assert draw(params, 42, "legacy").tolist() == expected
+
+
+def test_a_seed_that_numpys_legacy_stream_does_not_take():
+    with pytest.raises(MlpcError, match="below 2\\^32"):
+        draw([param("w", "normal")], 2**32, "legacy")
+    assert draw([param("w", "normal")], 2**53).size == 6
 
 
 def test_drawing_leaves_numpys_global_stream_alone():
