@@ -98,7 +98,9 @@ def gradients(loss: Node, params: Iterable[Node], names: Mapping[Node, str]) -> 
     return found
 
 
-def send(node: Node, scalar: Scalar, g: Node, reasons: tuple[str, ...], active: set[Node], names: Mapping[Node, str]) -> list[tuple[Node, Term]]:
+def send(
+    node: Node, scalar: Scalar, g: Node, reasons: tuple[str, ...], active: set[Node], names: Mapping[Node, str]
+) -> list[tuple[Node, Term]]:
     """What a node sends to each of its arguments, un-broadcast to their shapes."""
     vjp = TABLE[node.op].vjp
     if vjp is None or not node.args:
@@ -262,7 +264,13 @@ def facts_used(fired: Iterable[tuple[str, Node]], names: Mapping[Node, str]) -> 
         if rule == "rows_sum_to_one":
             what = names.get(subject, "the target")
             facts = subject.facts
-            told.append(f", {what} one-hot" if facts.onehot else f", {what} a distribution" if facts.simplex else f", rows of {what} sum to {facts.row_sum}")
+            told.append(
+                f", {what} one-hot"
+                if facts.onehot
+                else f", {what} a distribution"
+                if facts.simplex
+                else f", rows of {what} sum to {facts.row_sum}"
+            )
     return tuple(told)
 
 

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..dsl.diagnostics import did_you_mean, fault
-from ..dsl.syntax import Arg as Arg
 from ..dsl.syntax import Call, Expr, Name, Slice
-from . import shapes
+from . import evaluate, shapes
 from .constants import whole
-from .definitions import WORDS
+from .instances import Frame, Words
 from .ir import Node
 from .ops import ShapeError
+from .vocabulary import WORDS
 
 if TYPE_CHECKING:
-    from .lower import Frame, Lowering
+    from .lower import Lowering
 
 Bound = Mapping[str, Expr]
 Handler = Callable[["Lowering", Call, Bound, "Frame"], Node]
@@ -23,7 +23,7 @@ Handler = Callable[["Lowering", Call, Bound, "Frame"], Node]
 
 def _elementwise(op: str, *parameters: str) -> Handler:
     def handler(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
-        return low.operation(op, e, [(bound[p], low.node(bound[p], frame)) for p in parameters])
+        return evaluate.operation(low, op, e, [(bound[p], low.node(bound[p], frame)) for p in parameters])
 
     return handler
 
@@ -34,7 +34,7 @@ def _where(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
     if condition.value is not None:
         return low.node(bound["a" if condition.value != 0 else "b"], frame)
     sides = [(bound[p], low.node(bound[p], frame)) for p in ("a", "b")]
-    return low.operation("where", e, [(bound["condition"], condition), *sides])
+    return evaluate.operation(low, "where", e, [(bound["condition"], condition), *sides])
 
 
 def axis_word(bound: Bound) -> str:
@@ -82,8 +82,6 @@ def _mean(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
         count = count * low.ir.leaf("symbol", (), name="N")
     mean = total / count
     if mean.args and mean is not x:
-        from .instances import Words
-
         low.words.setdefault(mean, Words("mean", (("x", x),) + ((("axis", word),) if word != "all" else ()), (x,), ("x", "axis")))
     return mean
 
@@ -93,7 +91,7 @@ def _extreme(name: str) -> Handler:
         if "b" in bound:
             if "axis" in bound:
                 raise fault("E0206", e.span, f"`{name}` of two values is elementwise and takes no axis")
-            return low.operation(name, e, [(bound[p], low.node(bound[p], frame)) for p in ("x", "b")])
+            return evaluate.operation(low, name, e, [(bound[p], low.node(bound[p], frame)) for p in ("x", "b")])
         return reduced(low, f"{name}_over", e, bound, low.node(bound["x"], frame))
 
     return handler
@@ -105,7 +103,7 @@ def _concat(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
         raise fault("E0206", e.span, "concat needs at least one value")
     if len(parts) == 1:
         return parts[0][1]
-    return low.operation("concat", e, parts)
+    return evaluate.operation(low, "concat", e, parts)
 
 
 def _rowwise(op: str) -> Handler:
@@ -114,13 +112,13 @@ def _rowwise(op: str) -> Handler:
         try:
             return low.ir.make(op, x)
         except ShapeError as error:
-            raise low.misfit(e, [(text, x)], error) from None
+            raise evaluate.misfit(low, e, [(text, x)], error) from None
 
     return handler
 
 
 def _onehot(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
-    return low.operation("onehot", e, [(bound["index"], low.node(bound["index"], frame))], size=low.size(bound["size"], frame))
+    return evaluate.operation(low, "onehot", e, [(bound["index"], low.node(bound["index"], frame))], size=low.size(bound["size"], frame))
 
 
 def _cols(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
@@ -142,7 +140,12 @@ def _classes(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
     x = low.node(bound["y"], frame)
     found = next((v for v in low.schema.values if x.op == "input" and x.attr("name") == v.name), None)
     if found is None or not found.classes:
-        raise fault("E0235", bound["y"].span, f"`{bound['y'].span.text}` has no classes", "classes(y) counts the labels of a value made by `|> onehot`")
+        raise fault(
+            "E0235",
+            bound["y"].span,
+            f"`{bound['y'].span.text}` has no classes",
+            "classes(y) counts the labels of a value made by `|> onehot`",
+        )
     return low.ir.const(len(found.classes))
 
 
@@ -151,7 +154,9 @@ def _same(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
     a, b = (low.node(bound[p], frame) for p in ("a", "b"))
     if a.shape != b.shape:
         names = [bound[p].span.text for p in ("a", "b")]
-        raise fault("E0231", e.span, f"{names[0]} is {shapes.show(a.shape)} and {names[1]} is {shapes.show(b.shape)}; they must have the same shape")
+        raise fault(
+            "E0231", e.span, f"{names[0]} is {shapes.show(a.shape)} and {names[1]} is {shapes.show(b.shape)}; they must have the same shape"
+        )
     return a
 
 
@@ -178,7 +183,9 @@ def columns_slice(low: Lowering, e: Slice, frame: Frame) -> Node:
     x = low.node(e.value, frame)
     text = e.value.span.text
     if len(e.subscripts) != len(x.shape):
-        raise fault("E0237", e.span, f"`{text}` is {shapes.show(x.shape)}: {len(x.shape)} subscripts are needed, and here are {len(e.subscripts)}")
+        raise fault(
+            "E0237", e.span, f"`{text}` is {shapes.show(x.shape)}: {len(x.shape)} subscripts are needed, and here are {len(e.subscripts)}"
+        )
     for axis, (s, size) in enumerate(zip(e.subscripts, x.shape, strict=True)):
         if s.start is None and s.stop is None and not s.is_index:
             continue
@@ -193,7 +200,9 @@ def columns_slice(low: Lowering, e: Slice, frame: Frame) -> Node:
             first = 0 if start is None else start + size if start < 0 else start
             last = size if stop is None else stop + size if stop < 0 else stop
         if not 0 <= first < last <= size:
-            raise fault("E0237", s.span, f"`{s.span.text}` does not lie within the {size} columns of `{text}`", f"0 to {size}, the end not included")
+            raise fault(
+                "E0237", s.span, f"`{s.span.text}` does not lie within the {size} columns of `{text}`", f"0 to {size}, the end not included"
+            )
         if (first, last) != (0, size):
             x = low.ir.make("slice", x, axis=axis, start=first, stop=last)
     return x

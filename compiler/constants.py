@@ -11,11 +11,12 @@ from collections.abc import Callable
 from fractions import Fraction
 
 Number = Fraction | float
+SMALLEST = 5e-324  # the least positive float64
 LARGEST = 512  # bits of a numerator or denominator kept exact; beyond them a float64 is used
 
 EXACT: dict[str, Callable[..., Number]] = {
     "neg": lambda a: -a, "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b, "pow": lambda a, b: a**b, "max": max, "min": min, "abs": abs,
+    "div": lambda a, b: a / b, "pow": lambda a, b: a**b, "max": lambda a, b: max(a, b), "min": lambda a, b: min(a, b), "abs": lambda a: abs(a),
     "lt": lambda a, b: Fraction(a < b), "le": lambda a, b: Fraction(a <= b), "gt": lambda a, b: Fraction(a > b),
     "ge": lambda a, b: Fraction(a >= b), "eq": lambda a, b: Fraction(a == b), "ne": lambda a, b: Fraction(a != b),
     "floor": lambda a: Fraction(math.floor(a)), "sign": lambda a: Fraction((a > 0) - (a < 0)),
@@ -27,8 +28,8 @@ FLOAT: dict[str, Callable[..., float]] = {
 
 
 def exact(text: str) -> Fraction:
-    """The number that a literal of the language writes."""
-    return Fraction(text)
+    """The number that a literal of the language writes; one too small for float64 is 0, and never expanded digit by digit."""
+    return Fraction(text) if abs(float(text)) >= SMALLEST else Fraction(0)
 
 
 def fold(op: str, values: list[Number]) -> Number | None:

@@ -17,33 +17,24 @@ import networkx as nx
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault
 from ..dsl.parse import parse
 from ..dsl.syntax import (
-    Assign, Call, Check, Definition, Expr, Name, Param, Prime, Program, Return, Span, State, Statement, children, walk,
+    Assign,
+    Call,
+    Check,
+    Definition,
+    Expr,
+    Name,
+    Param,
+    Prime,
+    Program,
+    Return,
+    State,
+    Statement,
+    children,
+    walk,
 )  # fmt: skip
-from .initializers import SIGNATURES
+from .vocabulary import BUILTINS, RESERVED, WORDS
 
 VALUE, FUNCTION, INITIALIZER = "value", "function", "initializer"
-
-# The functions of the language itself: their parameters, `*` taking any number, a default making one optional.
-BUILTINS: dict[str, dict[str, str | None]] = {
-    **{name: {"x": None} for name in ("exp", "log", "abs", "sign", "floor", "sqrt", "tanh", "sin", "cos", "erf")},
-    "where": {"condition": None, "a": None, "b": None},
-    "concat": {"*values": None},
-    "transpose": {"x": None},
-    "argmax": {"x": None},
-    "onehot": {"index": None, "size": None},
-    "cols": {"x": None},
-    "rows": {"x": None},
-    "classes": {"y": None},
-    "same": {"a": None, "b": None},
-    "expect": {"x": None, "*facts": None},
-    "sum": {"x": None, "axis": "all"},
-    "mean": {"x": None, "axis": "all"},
-    "max": {"x": None, "b": "", "axis": "all"},
-    "min": {"x": None, "b": "", "axis": "all"},
-}
-# Parameters of the language's functions that take words.
-WORDS: dict[str, tuple[str, ...]] = {"axis": ("features", "batch"), "*facts": ("simplex", "onehot", "integer", "bounded")}
-RESERVED = ("training", "step", "steps", "epoch", "epochs", "weights", "params", "pi")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -288,8 +279,3 @@ def taken(name: Name, known: Iterable[str]) -> Iterator[Diagnostic]:
         yield Diagnostic("E0207", name.span, f"`{name.id}` has a meaning of its own and cannot be assigned", "choose another name")
     elif name.id in known:
         yield Diagnostic("E0203", name.span, f"`{name.id}` has a value already; each name is assigned once", "choose another name")
-
-
-def place(span: Span) -> str:
-    """`line 14`, or `std/losses.mlp:4` for text that is not the user's."""
-    return f"{span.source.name}:{span.line}" if span.source.name.startswith("std/") else f"line {span.line}"

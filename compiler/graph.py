@@ -8,14 +8,17 @@ Order, cycles, unused values and reachability are asked of networkx.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import networkx as nx
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault
 from ..dsl.syntax import Arg, Assign, Call, Expr, Member, Name, Param, Program, Span, walk
-from .definitions import RESERVED, Library, expressions, taken, value_names
+from .definitions import Library, expressions, taken, value_names
+from .vocabulary import BUILTINS, RESERVED
 
-Graph = nx.MultiDiGraph
+Graph: TypeAlias = "nx.MultiDiGraph[str]"
+SIZES = ("cols", "rows", "classes")  # they ask for a size, and read no number
 
 
 def build(program: Program, lib: Library) -> tuple[Graph, list[Diagnostic]]:
@@ -44,7 +47,8 @@ def build(program: Program, lib: Library) -> tuple[Graph, list[Diagnostic]]:
                 declare("param" if isinstance(s, Param) else "value", s.name, s)
     values = dict(known)
     seen = {n for n, d in graph.nodes(data=True) if d["kind"] == "data"}
-    for name, attributes in list(graph.nodes(data=True)):
+    for name in list(graph.nodes):
+        attributes = graph.nodes[name]
         if attributes["kind"] != "data":
             statement = attributes["statement"]
             faults.extend(_read(graph, name, expressions(statement), seen, values, lib))
@@ -79,10 +83,14 @@ def output_name(program: Program) -> str | None:
     return assigned[-1] if assigned else None
 
 
-def targets(graph: Graph, program: Program) -> frozenset[str]:
-    """The data values that the loss or the report reads and the model doesn't."""
-    readers = {n: {graph.nodes[r]["kind"] for r in graph.successors(n)} for n, d in graph.nodes(data=True) if d["kind"] == "data"}
-    return frozenset(n for n, kinds in readers.items() if kinds and "value" not in kinds and "param" not in kinds)
+def targets(graph: Graph) -> frozenset[str]:
+    """The data values that the loss or the report reads and the model doesn't; to ask for their size is not to read them."""
+    found: list[str] = []
+    for name in (n for n, d in graph.nodes(data=True) if d["kind"] == "data"):
+        kinds = {graph.nodes[r]["kind"] for _, r, edge in graph.out_edges(name, data=True) if not edge["size_only"]}
+        if kinds and kinds <= {"loss", "report"}:
+            found.append(name)
+    return frozenset(found)
 
 
 def unused(graph: Graph, program: Program) -> list[str]:
@@ -107,12 +115,13 @@ def _read(graph: Graph, reader: str, exprs: Iterable[Expr], seen: set[str], valu
             faults.extend(error.diagnostics)
             graph.nodes[reader]["broken"] = True
             continue
+        sized = {n.span for e in walk(expr) if isinstance(e, Call) and e.function.id in SIZES for a in e.args for n in walk(a.value)}
         names += [e.parts[0] for e in walk(expr) if isinstance(e, Member)]
         for name in sorted(names, key=lambda n: n.span.start):
             if name.id in values:
                 if name.id not in seen and name.id != reader:
                     graph.nodes[reader]["late"] = True
-                graph.add_edge(name.id, reader, position=position, span=name.span, late=name.id not in seen)
+                graph.add_edge(name.id, reader, position=position, span=name.span, late=name.id not in seen, size_only=name.span in sized)
                 position += 1
             elif name.id not in RESERVED:
                 faults.append(_unknown(name, values, lib))
@@ -121,8 +130,6 @@ def _read(graph: Graph, reader: str, exprs: Iterable[Expr], seen: set[str], valu
 
 
 def _callable(call: Call, lib: Library) -> None:
-    from .definitions import BUILTINS
-
     name = call.function
     function = lib.find(name.id)
     if function is None and name.id not in BUILTINS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..dsl.syntax import Expr
 from .definitions import Function
 from .ir import Node
 
@@ -68,6 +67,16 @@ class Instance:
         return (*self.parent.address, f"{self.callee}#{self.parent.children.index(self)}")
 
 
+@dataclass(slots=True, eq=False)
+class Frame:
+    """What names mean at a place: `scope` by name, whose text it is, and the instance that owns what is declared here."""
+
+    scope: dict[str, Meaning]
+    home: str = "user"
+    instance: Instance | None = None
+    symbols: Mapping[str, Node] = field(default_factory=dict[str, Node])
+
+
 def settle_paths(root: Instance) -> None:
     """Gives every instance of a statement its path: the statement's name for a single one, else callee and ordinal.
 
@@ -117,7 +126,3 @@ class ParamDeclaration:
     def name(self) -> str:
         """`w1`, `h.W`, `deep.dense1.W`."""
         return self.local if self.instance.callee == "" else f"{self.instance.path}.{self.local}"
-
-
-Scope = Mapping[str, Meaning]
-Lazy = Mapping[str, Expr]

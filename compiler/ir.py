@@ -74,7 +74,7 @@ class Node:
         raise TypeError("a node has no truth value: compare nodes with `is`")
 
     @property
-    def T(self) -> Node:  # noqa: N802  (the mathematics' word)
+    def T(self) -> Node:
         """The transpose of a matrix."""
         return self.ir.make("transpose", self)
 

@@ -146,5 +146,3 @@ def _attributes(node: Node) -> list[str]:
     if node.op == "pad":
         return [str(attrs["start"]), str(attrs["size"])] + ([f"axis = {attrs['axis']}"] if attrs["axis"] != len(node.shape) - 1 else [])
     return [str(v) for v in attrs.values()]
-
-

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from . import kernels, shapes
-from .facts import NOTHING, SIMPLEX, ZERO_ONE, Facts
+from . import fact_rules, kernels, shapes
+from .fact_rules import FactRule, always
+from .facts import SIMPLEX, ZERO_ONE, Facts
 from .plan import Shape
 from .shapes import ShapeError as ShapeError  # re-exported: raised by the rows
 
@@ -24,16 +25,10 @@ if TYPE_CHECKING:
     from .ir import Node
 
 Vjp = Callable[..., "tuple[Node | None, ...]"]
-FactRule = Callable[[Sequence["Node"], Shape, Mapping[str, object]], Facts]
 ShapeRule = Callable[[Sequence[Shape], Mapping[str, object]], Shape]
 
 # Precedences of the language, loosest to tightest; a call or a name is an atom.
 COMPARISON, SUM, PRODUCT, UNARY, POWER, ATOM = 1, 2, 3, 4, 5, 6
-
-
-def unknown(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
-    """Nothing is known of the result."""
-    return NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,7 @@ class Op:
     numpy: Callable[..., Any] | None
     shape: ShapeRule
     vjp: Vjp | None = None
-    facts: FactRule = unknown
+    facts: FactRule = fact_rules.unknown
     flops: int = 1
     symbol: str = ""
     precedence: int = ATOM
@@ -63,93 +58,6 @@ class Op:
 def call(op: str, first: Node, *rest: Node | Fraction | int, **attrs: object) -> Node:
     """The node `op(first, *rest, **attrs)`, made where `first` lives."""
     return first.ir.make(op, first, *rest, **attrs)
-
-
-# --- facts ---------------------------------------------------------------------------------------
-
-
-def always(facts: Facts) -> FactRule:
-    """The same facts whatever the operands."""
-    return lambda args, shape, attrs: facts
-
-
-def _nonnegative(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
-    return Facts(nonnegative=True)
-
-
-def _same(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
-    """A piece or another arrangement of the operands keeps what holds of each number."""
-    f = [a.facts for a in args]
-    return Facts(all(x.nonnegative for x in f), all(x.positive for x in f), all(x.integer for x in f), all(x.bounded for x in f))
-
-
-def _row_sum(args: Sequence[Node], shape: Shape, sign: int) -> Fraction | None:
-    """The row sum of `a + sign * b`: exact where each side has one at full width, or is one number."""
-    parts: list[Fraction] = []
-    for node in args:
-        full = bool(node.shape) and bool(shape) and node.shape[-1] == shape[-1]
-        if node.facts.row_sum is not None and full:
-            parts.append(node.facts.row_sum)
-        elif isinstance(node.value, Fraction) and shape and isinstance(shape[-1], int):
-            parts.append(node.value * shape[-1])
-        else:
-            return None
-    return parts[0] + sign * parts[1]
-
-
-def _add(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
-    a, b = (x.facts for x in args)
-    return Facts(
-        nonnegative=a.nonnegative and b.nonnegative,
-        positive=(a.positive and b.nonnegative) or (b.positive and a.nonnegative),
-        integer=a.integer and b.integer,
-        bounded=a.bounded and b.bounded,
-        row_sum=_row_sum(args, shape, 1),
-    )
-
-
-def _sub(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
-    a, b = args
-    in_unit = b.facts.simplex or b.facts == ZERO_ONE or b.op == "sigmoid"
-    return Facts(
-        nonnegative=a.value == 1 and in_unit,
-        integer=a.facts.integer and b.facts.integer,
-        bounded=a.facts.bounded and b.facts.bounded,
-        row_sum=_row_sum(args, shape, -1),
-    )
-
-
-def _mul(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
-    a, b = args
-    scaled: Fraction | None = None
-    for number, node in ((a, b), (b, a)):
-        if isinstance(number.value, Fraction) and node.facts.row_sum is not None and node.shape == shape:
-            scaled = number.value * node.facts.row_sum
-    return Facts(
-        nonnegative=(a.facts.nonnegative and b.facts.nonnegative) or a is b,
-        integer=a.facts.integer and b.facts.integer,
-        bounded=a.facts.bounded and b.facts.bounded,
-        row_sum=scaled,
-    )
-
-
-def _div(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
-    a, b = args
-    if b.op == "sum" and b.args == (a,) and a.facts.nonnegative and b.attr("keep") and b.attr("axes") == (len(a.shape) - 1,):
-        return SIMPLEX
-    scaled = a.facts.row_sum / b.value if a.facts.row_sum is not None and isinstance(b.value, Fraction) and b.value else None
-    return Facts(nonnegative=a.facts.nonnegative and b.facts.nonnegative, row_sum=scaled if a.shape == shape else None)
-
-
-def _power(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
-    base, n = args
-    even = isinstance(n.value, Fraction) and n.value.denominator == 1 and n.value.numerator % 2 == 0
-    return Facts(nonnegative=even or base.facts.nonnegative)
-
-
-def _reduced(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
-    f = args[0].facts
-    return Facts(nonnegative=f.nonnegative, integer=f.integer)
 
 
 # --- vjps that need more than a line -------------------------------------------------------------
@@ -244,24 +152,24 @@ TABLE: dict[str, Op] = {
     "const": _leaf(), "symbol": _leaf(), "input": _leaf(), "param": _leaf(), "state": _leaf(),
     # arithmetic
     "neg": _elementwise(np.negative, lambda g, out, x: (-g,), M, symbol="-", precedence=UNARY, title="negation"),
-    "add": _elementwise(np.add, lambda g, out, a, b: (g, g), M, V, symbol="+", precedence=SUM, facts=_add, title="sum"),
-    "sub": _elementwise(np.subtract, lambda g, out, a, b: (g, -g), M, V, symbol="-", precedence=SUM, facts=_sub, title="difference"),
-    "mul": _elementwise(np.multiply, lambda g, out, a, b: (g * b, g * a), M, V, symbol="*", precedence=PRODUCT, facts=_mul, title="product"),
-    "div": _elementwise(np.divide, lambda g, out, a, b: (g / b, -(g * out / b)), M, V, symbol="/", precedence=PRODUCT, facts=_div,
+    "add": _elementwise(np.add, lambda g, out, a, b: (g, g), M, V, symbol="+", precedence=SUM, facts=fact_rules.add, title="sum"),
+    "sub": _elementwise(np.subtract, lambda g, out, a, b: (g, -g), M, V, symbol="-", precedence=SUM, facts=fact_rules.sub, title="difference"),
+    "mul": _elementwise(np.multiply, lambda g, out, a, b: (g * b, g * a), M, V, symbol="*", precedence=PRODUCT, facts=fact_rules.mul, title="product"),
+    "div": _elementwise(np.divide, lambda g, out, a, b: (g / b, -(g * out / b)), M, V, symbol="/", precedence=PRODUCT, facts=fact_rules.div,
                         title="quotient"),
-    "pow": _elementwise(np.power, _pow, POSITIVE, V, symbol="^", precedence=POWER, facts=_power, title="power"),
+    "pow": _elementwise(np.power, _pow, POSITIVE, V, symbol="^", precedence=POWER, facts=fact_rules.power, title="power"),
     "max": _elementwise(np.maximum, lambda g, out, a, b: (g * call("gt", out, b), g * call("le", out, b)), M, V, title="max", discrete=True,
                         facts=lambda args, shape, attrs: Facts(nonnegative=any(a.facts.nonnegative for a in args))),
     "min": _elementwise(np.minimum, lambda g, out, a, b: (g * call("lt", out, b), g * call("ge", out, b)), M, V, title="min", discrete=True,
-                        facts=_same),
+                        facts=fact_rules.same),
     # comparisons
     "lt": _comparison(np.less, "<"), "le": _comparison(np.less_equal, "<="), "gt": _comparison(np.greater, ">"),
     "ge": _comparison(np.greater_equal, ">="), "eq": _comparison(np.equal, "=="), "ne": _comparison(np.not_equal, "!="),
     # functions of one value
-    "exp": _elementwise(np.exp, lambda g, out, x: (g * out,), M, facts=_nonnegative, title="exp"),
+    "exp": _elementwise(np.exp, lambda g, out, x: (g * out,), M, facts=fact_rules.nonnegative, title="exp"),
     "log": _elementwise(np.log, lambda g, out, x: (g / x,), POSITIVE, title="log"),
-    "sqrt": _elementwise(np.sqrt, lambda g, out, x: (g / out / 2,), POSITIVE, facts=_nonnegative, title="sqrt"),
-    "abs": _elementwise(np.absolute, lambda g, out, x: (g * call("sign", x),), M, facts=_nonnegative, title="abs", discrete=True),
+    "sqrt": _elementwise(np.sqrt, lambda g, out, x: (g / out / 2,), POSITIVE, facts=fact_rules.nonnegative, title="sqrt"),
+    "abs": _elementwise(np.absolute, lambda g, out, x: (g * call("sign", x),), M, facts=fact_rules.nonnegative, title="abs", discrete=True),
     "sign": _elementwise(np.sign, None, M, facts=always(Facts(integer=True, bounded=True)), discrete=True),
     "floor": _elementwise(np.floor, None, M, facts=always(Facts(integer=True)), discrete=True),
     "tanh": _elementwise(np.tanh, lambda g, out, x: (g * (1 - out**2),), M, facts=always(Facts(bounded=True)), title="tanh"),
@@ -272,7 +180,7 @@ TABLE: dict[str, Op] = {
     # reached by rewriting: safe at any size of the argument
     "sigmoid": _elementwise(kernels.sigmoid, lambda g, out, x: (g * out * (1 - out),), M, facts=always(Facts(nonnegative=True, bounded=True)),
                             flops=4, title="sigmoid"),
-    "softplus": _elementwise(kernels.softplus, lambda g, out, x: (g * call("sigmoid", x),), M, facts=_nonnegative, flops=4, title="softplus"),
+    "softplus": _elementwise(kernels.softplus, lambda g, out, x: (g * call("sigmoid", x),), M, facts=fact_rules.nonnegative, flops=4, title="softplus"),
     "expm1": _elementwise(np.expm1, lambda g, out, x: (g * call("exp", x),), M, title="expm1"),
     "log1p": _elementwise(np.log1p, lambda g, out, x: (g / (1 + x),), POSITIVE, title="log1p"),
     "softmax": Op("rowwise", kernels.softmax, shapes.rows, lambda g, out, z: (out * (g - _over_features(g * out)),), always(SIMPLEX),
@@ -282,27 +190,27 @@ TABLE: dict[str, Op] = {
     "logsumexp": _reduction(kernels.logsumexp, _logsumexp, flops=4, title="logsumexp"),
     # choice
     "where": Op("elementwise", kernels.where, shapes.broadcast, _where, example=(([[1, 0, 1], [0, 0, 1]], M, V), {}), title="where",
-                facts=lambda args, shape, attrs: _same(args[1:], shape, attrs), discrete=True),
+                facts=lambda args, shape, attrs: fact_rules.same(args[1:], shape, attrs), discrete=True),
     "argmax": Op("rowwise", kernels.argmax, shapes.argmax, None, always(Facts(nonnegative=True, integer=True, bounded=True)),
                  example=((M,), {}), discrete=True),
     "onehot": Op("rowwise", kernels.onehot, shapes.widen, None, always(ZERO_ONE), example=(([[0.0], [2.0]],), {"size": 3}), discrete=True),
     # reductions
-    "sum": _reduction(kernels.sum_over, _sum, facts=_reduced, title="sum"),
-    "max_over": _reduction(kernels.max_over, _extreme_over, facts=_reduced, title="max", discrete=True),
-    "min_over": _reduction(kernels.min_over, _extreme_over, facts=_reduced, title="min", discrete=True),
+    "sum": _reduction(kernels.sum_over, _sum, facts=fact_rules.reduced, title="sum"),
+    "max_over": _reduction(kernels.max_over, _extreme_over, facts=fact_rules.reduced, title="max", discrete=True),
+    "min_over": _reduction(kernels.min_over, _extreme_over, facts=fact_rules.reduced, title="min", discrete=True),
     # products of matrices
     "matmul": Op("matmul", np.matmul, shapes.matmul, lambda g, out, a, b: (g @ b.T, a.T @ g), symbol="@", precedence=PRODUCT, title="matmul",
                  example=((M, W), {})),
     # arrangement
     "transpose": Op("view", kernels.transpose, shapes.transpose, lambda g, out, x: (g.T,), flops=0, title="transpose", example=((M,), {})),
-    "reshape": Op("view", kernels.reshape, shapes.given, lambda g, out, x: (call("reshape", g, shape=x.shape),), _same, flops=0,
+    "reshape": Op("view", kernels.reshape, shapes.given, lambda g, out, x: (call("reshape", g, shape=x.shape),), fact_rules.same, flops=0,
                   title="reshape", example=((M,), {"shape": (3, 2)})),
-    "broadcast": Op("view", kernels.broadcast, shapes.given, _unbroadcast, _same, flops=0, title="broadcast",
+    "broadcast": Op("view", kernels.broadcast, shapes.given, _unbroadcast, fact_rules.same, flops=0, title="broadcast",
                     example=((V,), {"shape": (2, 3)})),
-    "slice": Op("view", kernels.take_slice, shapes.slice_columns, _slice, _same, flops=0, title="slice",
+    "slice": Op("view", kernels.take_slice, shapes.slice_columns, _slice, fact_rules.same, flops=0, title="slice",
                 example=((M,), {"axis": 1, "start": 1, "stop": 3})),
-    "alias": Op("view", lambda x: x, shapes.broadcast, lambda g, out, x: (g,), _same, flops=0, title="", example=((M,), {})),
-    "concat": Op("move", kernels.concat, shapes.concat, _concat, _same, flops=0, title="concat", example=((M, M), {})),
+    "alias": Op("view", lambda x: x, shapes.broadcast, lambda g, out, x: (g,), fact_rules.same, flops=0, title="", example=((M,), {})),
+    "concat": Op("move", kernels.concat, shapes.concat, _concat, fact_rules.same, flops=0, title="concat", example=((M, M), {})),
     "pad": Op("move", kernels.pad, shapes.pad, _pad, flops=0, title="slice", example=((M,), {"axis": 1, "start": 2, "size": 6})),
 }  # fmt: skip
 

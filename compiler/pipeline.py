@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -14,15 +14,16 @@ from . import shapes, verify
 from .autodiff import Adjoint, gradients
 from .definitions import Library, library
 from .graph import Graph, build, output_name, unused
-from .instances import Instance
+from .instances import Frame, Instance
 from .ir import Interner, Node
-from .lower import Frame, Lowering
+from .lower import Lowering
 from .plan import Line, ParamSpec, Plan
 from .registers import connected
-from .schedule import forward_and_gradient, update_lines
+from .schedule import forward_and_gradient
 from .schema import Schema
 from .settings import Settings, resolve
 from .simplify import RULES
+from .update_schedule import update_lines
 from .updates import lower_update
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ class Compilation:
     notes: tuple[str, ...]
 
 
-def compile(program: Program, schema: Schema) -> Compilation:  # noqa: A001  (what a compiler does)
+def compile(program: Program, schema: Schema) -> Compilation:
     """The plans of a program for data of this schema. Raises `MlpcError` with every fault that can be found."""
     with deep_recursion():
         lib = library(program)
@@ -70,11 +71,15 @@ def lower(program: Program, schema: Schema, lib: Library, graph: Graph, faults: 
         faults.append(Diagnostic("E0209", None, "the file has no `model` section", "model {\n  p = dense(x, 3, softmax)\n}"))
         return low
     if output_name(program) is None:
-        faults.append(Diagnostic("E0209", program.model.keyword.span, "the model computes nothing", "its last line is its output: p = softmax(z)"))
+        faults.append(
+            Diagnostic("E0209", program.model.keyword.span, "the model computes nothing", "its last line is its output: p = softmax(z)")
+        )
     if program.loss is None:
         faults.append(Diagnostic("E0209", None, "the file has no `loss`", "loss = mean(cross_entropy(p, y))"))
     statements: list[tuple[str, Assign | Param | Arg]] = [(s.name.id, s) for s in program.model.body if isinstance(s, (Assign, Param))]
-    statements += [(n, d["statement"]) for n, d in graph.nodes(data=True) if d["kind"] == "loss" or (d["kind"] == "report" and not training)]
+    statements += [
+        (n, d["statement"]) for n, d in graph.nodes(data=True) if d["kind"] == "loss" or (d["kind"] == "report" and not training)
+    ]
     for name, statement in statements:
         if name not in graph or graph.nodes[name]["statement"] is not statement:
             continue  # assigned twice: told already
@@ -94,19 +99,21 @@ def lower(program: Program, schema: Schema, lib: Library, graph: Graph, faults: 
 def lower_statement(low: Lowering, name: str, statement: Assign | Param | Arg) -> None:
     """One statement; the loss must come to one number."""
     if isinstance(statement, Arg):
-        frame = Frame(dict(low.values))
+        frame = Frame(low.values)
         low.values[f"report {name}"] = low.node(statement.value, frame)
         return
     if name != "loss" or isinstance(statement, Param):
         low.statement(name, statement)
         return
-    frame = Frame(dict(low.values), instance=Instance("loss", "", None))
+    frame = Frame(low.values, instance=Instance("loss", "", None))
     loss = low.named("loss", statement.value, frame, statement.span.line)
     if loss.shape:
         per_row = shapes.batched(loss.shape)
         hint = "write mean(...) or sum(...) around it" if per_row else "sum(...) makes it one number"
         text = " ".join(statement.value.span.text.split())
-        raise fault("E0232", statement.value.span, f"`{text}` is {shapes.show(loss.shape)}" + (", a number per row" if per_row else ""), hint)
+        raise fault(
+            "E0232", statement.value.span, f"`{text}` is {shapes.show(loss.shape)}" + (", a number per row" if per_row else ""), hint
+        )
     if not loss.args:
         raise fault("E0232", statement.value.span, "the loss is a constant: it depends on no param", "loss = mean(cross_entropy(p, y))")
     low.values["loss"] = loss
@@ -157,7 +164,9 @@ def evaluation_plan(program: Program, schema: Schema, low: Lowering, settings: S
             low.names.setdefault(node, name)
             reports.append((name, node))
     roots = [loss, output, *(n for _, n in reports)]
-    registers, forward, _ = forward_and_gradient(low, {"N": settings.batch, "P": 0}, ITEMSIZE[settings.precision], roots, {}, len(low.ir.nodes))
+    registers, forward, _ = forward_and_gradient(
+        low, {"N": settings.batch, "P": 0}, ITEMSIZE[settings.precision], roots, {}, len(low.ir.nodes)
+    )
     for node in (*(p.node for p in low.params), *(n for _, n in reports if not n.args)):
         registers.leaf(node)
     specs = param_specs(low, {p.node: (registers.of[p.node], None) for p in low.params})
@@ -171,7 +180,9 @@ def evaluation_plan(program: Program, schema: Schema, low: Lowering, settings: S
 
 def zero_adjoint(param: Node) -> Adjoint:
     """The gradient of a param that the loss can't feel."""
-    return Adjoint(param.ir.make("alias", param.ir.make("broadcast", param.ir.const(0), shape=param.shape)), "the loss does not depend on it", False)
+    return Adjoint(
+        param.ir.make("alias", param.ir.make("broadcast", param.ir.const(0), shape=param.shape)), "the loss does not depend on it", False
+    )
 
 
 def with_readers(line: Line, readers: tuple[str, ...]) -> Line:
@@ -227,7 +238,7 @@ def checked(work: Callable[[], T], faults: list[Diagnostic]) -> T | None:
 
 
 @contextmanager
-def deep_recursion(limit: int = 20_000) -> Iterator[None]:
+def deep_recursion(limit: int = 20_000) -> Generator[None]:
     """Room for expressions as deep as `lower.DEEPEST` allows; Python frames cost no C stack."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, limit))
@@ -235,5 +246,3 @@ def deep_recursion(limit: int = 20_000) -> Iterator[None]:
         yield
     finally:
         sys.setrecursionlimit(before)
-
-

@@ -22,7 +22,11 @@ def trivial(node: Node) -> bool:
     """Whether a node is written again wherever it is read, for it costs nothing: a view of something named, or a scalar of N."""
     if as_scalar(node) is not None:
         return True
-    return TABLE[node.op].kind == "view" and node.op != "alias" and (not node.args[0].args or node.args[0] in node.ir.named or trivial(node.args[0]))
+    return (
+        TABLE[node.op].kind == "view"
+        and node.op != "alias"
+        and (not node.args[0].args or node.args[0] in node.ir.named or trivial(node.args[0]))
+    )
 
 
 def shared(needed: Sequence[Node]) -> set[Node]:
@@ -99,7 +103,9 @@ class Registers:
         self.of[root] = value
         note = self._note(inner, text, source) if section == "forward" else ""
         size = self.elements(root.shape) * self.itemsize
-        return Line("", section, name, text, root.shape, value, tuple(steps), by=by, line=line, needs=needs, flops=flops, bytes=size, note=note)
+        return Line(
+            "", section, name, text, root.shape, value, tuple(steps), by=by, line=line, needs=needs, flops=flops, bytes=size, note=note
+        )
 
     def _note(self, inner: Sequence[Node], text: str, source: str) -> str:
         """The user's words, where what runs is not what they say: a rewrite crossed them."""

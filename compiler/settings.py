@@ -14,8 +14,9 @@ from ..dsl.parse import parse_expression
 from ..dsl.syntax import Arg, Assign, Call, Expr, Name, Program, Section, Span
 from .constants import Number, whole
 from .definitions import Library
+from .instances import Frame
 from .ir import Interner
-from .lower import Frame, Lowering
+from .lower import Lowering
 from .schema import Schema
 from .simplify import RULES
 
@@ -76,7 +77,11 @@ def resolve(program: Program, lib: Library) -> Settings:
     if "epochs" not in given and "steps" not in given:
         faults.append(Diagnostic("E0303", span, "`train` needs `epochs` or `steps`", "epochs = 100"))
     if "epochs" in given and "steps" in given:
-        faults.append(Diagnostic("E0302", given["steps"].span, "`epochs` and `steps` are both set, and one follows from the other", "keep one of them"))
+        faults.append(
+            Diagnostic(
+                "E0302", given["steps"].span, "`epochs` and `steps` are both set, and one follows from the other", "keep one of them"
+            )
+        )
     if faults:
         raise MlpcError(*faults)
     origins = tuple((k, *_told(k, given)) for k in KEYS if k in given or k in DEFAULTS)
@@ -129,7 +134,9 @@ class _Reader:
         except MlpcError as error:
             if not isinstance(e, Name):
                 raise
-            raise fault("E0302", e.span, f"`{key}` is a whole number of at least {least} {also}".rstrip() + f", and this is `{e.id}`") from error
+            raise fault(
+                "E0302", e.span, f"`{key}` is a whole number of at least {least} {also}".rstrip() + f", and this is `{e.id}`"
+            ) from error
         n = whole(value)
         if n is None or n < least or n > 2**53:
             raise fault("E0302", e.span, f"`{key}` is a whole number of at least {least} {also}".rstrip() + f", and this is {e.span.text}")

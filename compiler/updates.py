@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..dsl.diagnostics import MlpcError, fault
-from ..dsl.syntax import Arg, Assign, Call, Prime, Span, State
+from ..dsl.diagnostics import fault
+from ..dsl.syntax import Assign, Prime, Span, State
 from .constants import Number
-from .definitions import BUILTINS, bind, signature
-from .instances import Meaning
+from .definitions import bind, signature
+from .instances import Frame, Meaning
 from .ir import Node
-from .lower import Frame, Lowering
+from .lower import Lowering
 from .settings import Settings
 
 SHAPE = ("P",)  # the numbers of a param
@@ -76,13 +76,17 @@ def lower_update(low: Lowering, settings: Settings) -> Update:
                 local.append((name.id, node, s.span))
             case Prime(name=name, value=value):
                 if name.id not in written:
-                    raise fault("E0201", name.span, f"`{name.id}'` says what becomes of a state or of `{w_name}`, and `{name.id}` is neither")
+                    raise fault(
+                        "E0201", name.span, f"`{name.id}'` says what becomes of a state or of `{w_name}`, and `{name.id}` is neither"
+                    )
                 if any(n == name.id for n, _, _ in primes):
                     raise fault("E0203", name.span, f"`{name.id}'` is assigned twice")
                 node = low.node(value, frame)
                 if node.shape not in {SHAPE, ()}:
                     raise fault("E0231", s.span, f"`{name.id}'` must have the shape of `{name.id}`")
                 node = node if node.shape == SHAPE else ir.make("broadcast", node, shape=SHAPE)
+                while not node.args or any(node is n for _, n, _ in primes):  # v' = dw: the same numbers under a name of their own
+                    node = ir.make("alias", node)
                 frame.scope[f"{name.id}'"] = node
                 primes.append((name.id, node, s.span))
             case _:
@@ -105,6 +109,6 @@ def _start(low: Lowering, s: State, frame: Frame) -> Number:
         case "constant", (float() as value,):
             return value
         case _:
-            raise fault("E0235", s.init.span, f"a state of an update starts at one number, and this is `{init.text}`", "zeros, ones or constant(c)")
-
-
+            raise fault(
+                "E0235", s.init.span, f"a state of an update starts at one number, and this is `{init.text}`", "zeros, ones or constant(c)"
+            )

@@ -16,9 +16,13 @@ def verify(plan: Plan) -> None:
             assert not missing, f"{line.id} {line.target}: reads {missing} before it is made"
             assert step.out not in known, f"{line.id} {line.target}: register {step.out} is assigned twice"
             shape = row.shape([plan.values[a].shape for a in step.args], dict(step.attrs))
-            assert shape == plan.values[step.out].shape, f"{line.id} {line.target}: {step.op} gives {shape}, not {plan.values[step.out].shape}"
+            assert shape == plan.values[step.out].shape, (
+                f"{line.id} {line.target}: {step.op} gives {shape}, not {plan.values[step.out].shape}"
+            )
             known.add(step.out)
         assert line.steps and line.steps[-1].out == line.value, f"{line.id} {line.target}: its last step does not make it"
     assert plan.loss in known, "the loss is not computed"
     for param in plan.params:
-        assert param.gradient is None or plan.values[param.gradient].shape == param.shape, f"d({param.name}) has another shape than {param.name}"
+        assert param.gradient is None or plan.values[param.gradient].shape == param.shape, (
+            f"d({param.name}) has another shape than {param.name}"
+        )
