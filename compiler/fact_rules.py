@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .ir import Node
 
 FactRule = Callable[[Sequence["Node"], Shape, Mapping[str, object]], Facts]
+IN_UNIT = {"lt", "le", "gt", "ge", "eq", "ne", "onehot", "sigmoid"}  # operations whose results lie in [0, 1]
 
 
 def unknown(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
@@ -69,7 +70,7 @@ def add(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Fact
 def sub(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
     """a - b."""
     a, b = args
-    in_unit = b.facts.simplex or b.facts == ZERO_ONE or b.op == "sigmoid"
+    in_unit = b.facts.simplex or b.op in IN_UNIT or (not b.args and b.facts == ZERO_ONE)  # whole and >= 0 alone may be 2
     return Facts(
         nonnegative=a.value == 1 and in_unit,
         integer=a.facts.integer and b.facts.integer,
