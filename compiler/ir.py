@@ -118,14 +118,15 @@ class Interner:
 
     def const(self, value: Number | int) -> Node:
         """The number itself. Finite ones are exact (`Fraction`), except -0.0 and what only a float holds (pi)."""
-        return self.leaf("const", (), constant_facts(value), value=Fraction(value) if isinstance(value, int) else value)
+        return self.leaf("const", (), None, value=Fraction(value) if isinstance(value, int) else value)
 
-    def leaf(self, op: str, shape: Shape, facts: Facts = NOTHING, **attrs: object) -> Node:
-        """A node without arguments."""
+    def leaf(self, op: str, shape: Shape, facts: Facts | None = NOTHING, **attrs: object) -> Node:
+        """A node without arguments; without facts, a number, whose facts are its own."""
         key = (op, tuple((k, typed(v)) for k, v in attrs.items()))
         found = self._memo.get(key)
         if found is None:
-            found = self._memo[key] = (self._new(op, (), shape, tuple(attrs.items()), facts), ())
+            known = constant_facts(attrs["value"]) if facts is None else facts  # type: ignore[arg-type]
+            found = self._memo[key] = (self._new(op, (), shape, tuple(attrs.items()), known), ())
         return found[0]
 
     def make(self, op: str, *operands: Node | Number | int, **attrs: object) -> Node:

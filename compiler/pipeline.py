@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ class Compilation:
 
 def compile(program: Program, schema: Schema) -> Compilation:
     """The plans of a program for data of this schema. Raises `MlpcError` with every fault that can be found."""
-    with deep_recursion():
+    with undisturbed():
         lib = library(program)
         graph, faults = build(program, lib)
         settings = checked(lambda: resolve(program, lib), faults)
@@ -238,11 +239,17 @@ def checked(work: Callable[[], T], faults: list[Diagnostic]) -> T | None:
 
 
 @contextmanager
-def deep_recursion(limit: int = 20_000) -> Generator[None]:
-    """Room for expressions as deep as `lower.DEEPEST` allows; Python frames cost no C stack."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, limit))
+def undisturbed(frames: int = 20_000) -> Generator[None]:
+    """Room for expressions as deep as `evaluate.DEEPEST` allows (Python frames cost no C stack), and no garbage collection.
+
+    A compilation keeps nearly all that it makes; walks of the collector over it would make its time grow faster than the plan.
+    """
+    before, collecting = sys.getrecursionlimit(), gc.isenabled()
+    sys.setrecursionlimit(max(before, frames))
+    gc.disable()
     try:
         yield
     finally:
         sys.setrecursionlimit(before)
+        if collecting:
+            gc.enable()
