@@ -9,7 +9,7 @@ number, then `/ N`, a division because times 1/N differs in the last bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -74,15 +74,15 @@ def gradients(loss: Node, params: Iterable[Node], names: Mapping[Node, str]) -> 
             active.add(node)
     terms: dict[Node, list[Term]] = {loss: [Term(Scalar(), loss.ir.const(1), loss.id, ())]}
     found: dict[Node, Adjoint] = {}
-    used: set[Node] = set()
+    used: set[Node] = set()  # the gradients that have a name, which stay whole
     for node in reversed(reach):
         arrived = terms.pop(node, None)
         if arrived is None or node not in active:
             continue
         named = node is not loss and (node in names or node in wanted)
-        scalar, cotangent, reasons = combine(arrived)
+        scalar, cotangent, reasons = combine(arrived, used)
         if named or len(arrived) > 1 or TABLE[node.op].kind not in {"elementwise", "rowwise", "reduce", "view"}:
-            scalar, cotangent = Scalar(), put_back(scalar, cotangent)
+            scalar, cotangent = Scalar(), put_back(scalar, cotangent, used)
         if named:
             if cotangent.shape != node.shape:
                 cotangent = call("broadcast", cotangent, shape=node.shape)
@@ -93,13 +93,13 @@ def gradients(loss: Node, params: Iterable[Node], names: Mapping[Node, str]) -> 
             used.add(cotangent)
             found[node] = Adjoint(cotangent, explain(arrived), node in node.ir.crossed)
             reasons = ()
-        for term_target, term in send(node, scalar, cotangent, reasons, active, names):
+        for term_target, term in send(node, scalar, cotangent, reasons, active, names, used):
             terms.setdefault(term_target, []).append(term)
     return found
 
 
 def send(
-    node: Node, scalar: Scalar, g: Node, reasons: tuple[str, ...], active: set[Node], names: Mapping[Node, str]
+    node: Node, scalar: Scalar, g: Node, reasons: tuple[str, ...], active: set[Node], names: Mapping[Node, str], kept: set[Node]
 ) -> list[tuple[Node, Term]]:
     """What a node sends to each of its arguments, un-broadcast to their shapes."""
     vjp = TABLE[node.op].vjp
@@ -111,19 +111,19 @@ def send(
     for i, (arg, part) in enumerate(zip(node.args, vjp(full, node, *node.args), strict=True)):
         if part is None or arg not in active:
             continue
-        factor, bare = peel(part)
+        factor, bare = peel(part, kept)
         total = scalar * factor
         spread = sums_over_batch(bare, arg)
         if spread:
-            total, bare = Scalar(), put_back(total, bare)
+            total, bare = Scalar(), put_back(total, bare, kept)
         bare = unbroadcast(bare, arg)
-        more, bare = peel(bare) if not spread else (Scalar(), bare)
+        more, bare = peel(bare, kept) if not spread else (Scalar(), bare)
         why = (*reason(node, i, spread), *facts_used(node.ir.fired[mark:], names))
         sent.append((arg, Term(total * more, bare, node.id, tuple(dict.fromkeys((*why, *reasons))))))
     return sent
 
 
-def combine(terms: list[Term]) -> tuple[Scalar, Node, tuple[str, ...]]:
+def combine(terms: list[Term], kept: Collection[Node] = ()) -> tuple[Scalar, Node, tuple[str, ...]]:
     """The sum of the terms as one (scalar, node), in the order of their readers in the forward pass."""
     ordered = sorted(terms, key=lambda t: t.reader)
     reasons = tuple(dict.fromkeys(r for t in ordered for r in t.reasons))
@@ -141,36 +141,38 @@ def combine(terms: list[Term]) -> tuple[Scalar, Node, tuple[str, ...]]:
     if len(sums) == 1:
         return *sums[0], reasons
     sums.sort(key=lambda s: s[0].negative)
-    total = put_back(*sums[0])
+    total = put_back(*sums[0], kept)
     for scalar, node in sums[1:]:
         if scalar.negative:
-            total = total - put_back(Scalar(-scalar.number, scalar.rows), node)
+            total = total - put_back(Scalar(-scalar.number, scalar.rows), node, kept)
         else:
-            total = total + put_back(scalar, node)
+            total = total + put_back(scalar, node, kept)
     return Scalar(), total, reasons
 
 
-def peel(node: Node) -> tuple[Scalar, Node]:
-    """The constant factors of a product, and what is left: -(2 * x) / N gives (-2, N^-1) and x."""
+def peel(node: Node, kept: Collection[Node] = ()) -> tuple[Scalar, Node]:
+    """The constant factors of a product, and what is left: -(2 * x) / N gives (-2, N^-1) and x. What is `kept` stays whole."""
+    if node in kept:
+        return Scalar(), node
     known = as_scalar(node)
     if known is not None:
         return known, node.ir.const(1)
     match node.op:
         case "neg":
-            scalar, rest = peel(node.args[0])
+            scalar, rest = peel(node.args[0], kept)
             return Scalar(Fraction(-1)) * scalar, rest
         case "mul":
-            (s, a), (t, b) = peel(node.args[0]), peel(node.args[1])
+            (s, a), (t, b) = peel(node.args[0], kept), peel(node.args[1], kept)
             if s == Scalar() and t == Scalar():
                 return Scalar(), node
             return s * t, a * b
         case "div":
-            (s, a), below = peel(node.args[0]), as_scalar(node.args[1])
+            (s, a), below = peel(node.args[0], kept), as_scalar(node.args[1])
             if below is not None and below.number != 0:
                 return s * Scalar(1 / below.number, -below.rows), a
             return (s, a / node.args[1]) if s != Scalar() else (s, node)
         case "broadcast" | "reshape" | "transpose" | "pad" | "slice" | "alias":
-            scalar, rest = peel(node.args[0])
+            scalar, rest = peel(node.args[0], kept)
             if scalar == Scalar() or node.op == "alias":
                 return Scalar(), node
             return scalar, rest.ir.make(node.op, rest, **dict(node.attrs))
@@ -190,12 +192,12 @@ def as_scalar(node: Node) -> Scalar | None:
     return None
 
 
-def put_back(scalar: Scalar, node: Node) -> Node:
+def put_back(scalar: Scalar, node: Node, kept: Collection[Node] = ()) -> Node:
     """scalar * node as a textbook writes it: `(p - y) / N`, `0.0002 * w`, `2 * d / (3 * N)`."""
     number, ir = scalar.number, node.ir
-    if node.op == "broadcast":
-        return ir.make("broadcast", put_back(scalar, node.args[0]), **dict(node.attrs))
-    if number < 0 and node.op == "sub":
+    if node.op == "broadcast" and node not in kept:
+        return ir.make("broadcast", put_back(scalar, node.args[0], kept), **dict(node.attrs))
+    if number < 0 and node.op == "sub" and node not in kept:
         node, number = node.args[1] - node.args[0], -number
     if number < 0 and (abs(number) == 1 or isinstance(number, Fraction) and not _terminates(number)):
         node, number = -node, -number

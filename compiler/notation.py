@@ -140,7 +140,8 @@ def _attributes(node: Node) -> list[str]:
             return ["axis = features"]
         if axes == (0,) and not attrs["keep"]:
             return ["axis = batch" if shapes.batched(node.args[0].shape) else "axis = 0"]
-        return [f"axis = {axes}", f"keep = {int(bool(attrs['keep']))}"]
+        word = "batch" if axes == (0,) and shapes.batched(node.args[0].shape) else shapes.show(axes)  # type: ignore[arg-type]
+        return [f"axis = {word}", f"keep = {int(bool(attrs['keep']))}"]
     if "shape" in attrs:
         return [shapes.show(attrs["shape"])]  # type: ignore[arg-type]
     if node.op == "pad":

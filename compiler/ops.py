@@ -68,30 +68,28 @@ def _where(g: Node, out: Node, c: Node, a: Node, b: Node) -> tuple[Node | None, 
     return None, call("where", c, g, 0), call("where", c, 0, g)
 
 
+def _aligned(t: Node, out: Node, x: Node) -> Node:
+    """A value shaped like a reduction `out` of x, so that it stands against x: with its axes back where alignment needs them."""
+    axes = cast("tuple[int, ...]", out.attr("axes"))
+    if out.attr("keep") or axes == tuple(range(len(axes))):  # a number, or a row [k] under [N, k]
+        return t
+    return call("reshape", t, shape=tuple(1 if i in axes else d for i, d in enumerate(x.shape)))
+
+
 def _extreme_over(g: Node, out: Node, x: Node) -> tuple[Node | None, ...]:
     """Ties share the cotangent equally."""
-    axes, keep = cast("tuple[int, ...]", out.attr("axes")), out.attr("keep")
-    kept = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
-    top, share = (out, g) if keep else (call("reshape", out, shape=kept), call("reshape", g, shape=kept))
-    hit = call("eq", x, top)
-    return (share * hit / call("sum", hit, axes=axes, keep=True),)
+    hit = call("eq", x, _aligned(out, out, x))
+    return (_aligned(g, out, x) * hit / call("sum", hit, axes=out.attr("axes"), keep=True),)
 
 
 def _sum(g: Node, out: Node, x: Node) -> tuple[Node | None, ...]:
-    axes = cast("tuple[int, ...]", out.attr("axes"))
-    kept = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
-    # a scalar and a row [k] under [N, k] broadcast as they are; anything else first gets its axes back
-    aligned = out.attr("keep") or axes == tuple(range(len(axes)))
-    return (call("broadcast", g if aligned else call("reshape", g, shape=kept), shape=x.shape),)
+    return (call("broadcast", _aligned(g, out, x), shape=x.shape),)
 
 
 def _logsumexp(g: Node, out: Node, x: Node) -> tuple[Node | None, ...]:
-    axes = cast("tuple[int, ...]", out.attr("axes"))
-    if out.attr("keep") and axes == (len(x.shape) - 1,):
+    if out.attr("keep") and out.attr("axes") == (len(x.shape) - 1,):
         return (g * call("softmax", x),)
-    kept = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
-    up = (lambda t: t) if out.attr("keep") else (lambda t: call("reshape", t, shape=kept))
-    return (up(g) * call("exp", x - up(out)),)
+    return (_aligned(g, out, x) * call("exp", x - _aligned(out, out, x)),)
 
 
 def _concat(g: Node, out: Node, *parts: Node) -> tuple[Node | None, ...]:
