@@ -28,6 +28,11 @@ def over_features(node: Node) -> bool:
     return bool(node.attr("keep")) and node.attr("axes") == (len(node.args[0].shape) - 1,)
 
 
+def opened(node: Node, op: str) -> Node | None:
+    """The operand of an `op`, unless the user named its result."""
+    return node.args[0] if node.op == op and node not in node.ir.named else None
+
+
 def other_term(node: Node, op: str = "exp") -> Node | None:
     """x, where the node is `1 + op(x)` either way round."""
     if node.op == "add":
@@ -67,12 +72,12 @@ def plus_zero(n: Node) -> Node | None:
 
 def neg_neg(n: Node) -> Node | None:
     """-(-x)  ->  x."""
-    return n.args[0].args[0] if n.args[0].op == "neg" else None
+    return opened(n.args[0], "neg")
 
 
 def double_transpose(n: Node) -> Node | None:
     """transpose(transpose(x))  ->  x."""
-    return n.args[0].args[0] if n.args[0].op == "transpose" else None
+    return opened(n.args[0], "transpose")
 
 
 def same_shape(n: Node) -> Node | None:
@@ -91,16 +96,12 @@ def chosen(n: Node) -> Node | None:
 
 def broadcast(n: Node) -> Node | None:
     """f(broadcast(a), b)  ->  f(a, b) where b has the shape, else broadcast(f(a, ...))."""
-    if not any(a.op == "broadcast" for a in n.args):
+    inner = [opened(a, "broadcast") for a in n.args]
+    if all(a is None for a in inner):
         return None
-    bare = [a.args[0] if a.op == "broadcast" else a for a in n.args]
-    for i, arg in enumerate(n.args):  # the shape may rest on one of them: strip the others first
-        trial = [*bare[:i], arg, *bare[i + 1 :]]
-        if arg.op == "broadcast" and shapes.broadcast([a.shape for a in bare]) != n.shape:
-            if not any(a.shape == n.shape and a.op != "broadcast" for a in n.args):
-                return call("broadcast", n.ir.make(n.op, *bare, **dict(n.attrs)), shape=n.shape)
-            return n.ir.make(n.op, *trial, **dict(n.attrs)) if trial != list(n.args) else None
-    return n.ir.make(n.op, *bare, **dict(n.attrs))
+    bare = [a if b is None else b for a, b in zip(n.args, inner, strict=True)]
+    made = n.ir.make(n.op, *bare, **dict(n.attrs))
+    return made if made.shape == n.shape else call("broadcast", made, shape=n.shape)
 
 
 # --- sums ----------------------------------------------------------------------------------------
@@ -126,9 +127,9 @@ def sum_of_one(n: Node) -> Node | None:
     x, axes = n.args[0], cast("tuple[int, ...]", n.attr("axes"))
     if n.attr("keep") and all(x.shape[i] == 1 for i in axes):
         return x
-    if x.op != "broadcast":
+    source = opened(x, "broadcast")
+    if source is None:
         return None
-    source = x.args[0]
     aligned: Shape = (1,) * (len(x.shape) - len(source.shape)) + source.shape
     if any(aligned[i] != 1 for i in axes) or shapes.broadcast([source.shape, n.shape]) != n.shape:
         return None
