@@ -161,9 +161,9 @@ def _cut(text: str, room: int) -> int:
 
 
 def _column(plan: Plan) -> int:
-    """Where the shapes stand: beyond every text that is short enough."""
-    lengths = [len(x) + 2 for line in (*plan.forward, *plan.gradient) for x in _left(line, 4, 10_000)]
-    return min(max([LEFT_LEAST, *(n for n in lengths if n <= LEFT)]) + 1, LEFT)
+    """Where the shapes stand: beyond every text, long ones broken as if there were room to `LEFT`."""
+    lengths = [len(piece) + 2 for line in (*plan.forward, *plan.gradient) for piece in _left(line, 4, LEFT)]
+    return min(max([LEFT_LEAST, *lengths]) + 1, LEFT)
 
 
 def _shape_width(plan: Plan) -> int:

@@ -1,0 +1,39 @@
+"""The documents show what the commands print."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+spec = importlib.util.spec_from_file_location("regenerate", ROOT / "docs" / "regenerate.py")
+assert spec is not None and spec.loader is not None
+regenerate = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(regenerate)
+
+TIME = re.compile(r"[0-9.]+ s\b")
+HASH = re.compile(r"\b[0-9a-f]{64}\b")
+DECIMAL = re.compile(r"\b[0-9]+\.[0-9]{4,}\b")
+
+
+def masked(text: str) -> str:
+    """Times, hashes and measured numbers aside: they differ between machines (the numbers are compared by tolerance)."""
+    return DECIMAL.sub("<number>", HASH.sub("<hash>", TIME.sub("<time> s", text)))
+
+
+def numbers(text: str) -> list[float]:
+    return [float(n) for n in DECIMAL.findall(HASH.sub("", TIME.sub("", text)))]
+
+
+@pytest.mark.parametrize("name", regenerate.DOCUMENTS)
+def test_a_document_shows_what_the_commands_print(name: str) -> None:
+    written = (ROOT / name).read_text("utf-8")
+    printed = regenerate.regenerated(written)
+    assert masked(printed) == masked(written), "run: python docs/regenerate.py"
+    assert numbers(printed) == pytest.approx(numbers(written), rel=1e-3, abs=2e-6)
+
+
+def test_the_masks_hide_no_line() -> None:
+    assert masked("took 0.21 s, weights " + "a" * 64) == "took <time> s, weights <hash>"
+    assert masked("epoch 12 loss 0.043035") == "epoch 12 loss <number>"
