@@ -29,7 +29,9 @@ def build(program: Program, lib: Library) -> tuple[Graph, list[Diagnostic]]:
 
     def declare(kind: str, name: Name, statement: object) -> None:
         problems = list(taken(name, ()))
-        if name.id in known:
+        if name.id == "loss":
+            problems.append(Diagnostic("E0207", name.span, "`loss` is the name of the loss itself", "choose another name for this value"))
+        elif name.id in known:
             hint = "each name is assigned once: choose another"
             problems.append(Diagnostic("E0203", name.span, f"`{name.id}` is already assigned on line {known[name.id].line}", hint))
         faults.extend(problems)

@@ -36,6 +36,7 @@ class Notation:
         self.names = names
         self.words = words
         self.needs: dict[str, None] = {}
+        self.rows = "rows" if "N" in names.values() else "N"  # a user may have a value N
 
     def right_side(self, root: Node) -> tuple[str, tuple[str, ...]]:
         """The text of a node in full, its own name aside, and the names in that text."""
@@ -64,7 +65,8 @@ class Notation:
             text = number(node.value)  # type: ignore[arg-type]
             return text, UNARY if text.startswith("-") else ATOM
         if node.op == "symbol":
-            return str(node.attr("name")), ATOM
+            name = str(node.attr("name"))
+            return (self.rows if name == "N" else name), ATOM
         if not args:
             return self.names[node], ATOM
         if node.op == "neg":
