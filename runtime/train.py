@@ -52,15 +52,17 @@ class Step:
     kernel: Kernel
 
 
-def train(plan: Plan, evaluation: Plan, dataset: Dataset, settings: Settings, *, on_epoch: OnEpoch | None = None) -> Run:
-    """Trains `plan` on the train split and measures every split by `evaluation`.
+def train(
+    plan: Plan, evaluation: Plan, dataset: Dataset, settings: Settings, *, on_epoch: OnEpoch | None = None, threads: int | None = None
+) -> Run:
+    """Trains `plan` on the train split and measures every split by `evaluation`. `threads` None: what suits the plan.
 
     MlpcError E0503 (status 3) at the first step whose loss is not a finite number.
     """
     begun = time.perf_counter()
     rows = train_rows(dataset)
     settings = settings.scheduled(rows)
-    threads = suitable(plan)
+    threads = threads or suitable(plan)
     history: list[dict[str, Any]] = []
     with pinned(threads), np.errstate(all="ignore"):
         data = columns(dataset, plan.precision)

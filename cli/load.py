@@ -1,0 +1,51 @@
+"""From the arguments of a command to a model; and what a command writes."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..compiler.render.json import FORMAT, plain
+from ..dsl.diagnostics import printable, render
+from ..model import Model, load
+
+
+def model_of(args: argparse.Namespace) -> Model:
+    """The model of `FILE`, with `--set` and `--seed`. Warnings and notes go to stderr."""
+    overrides = [*args.set, *([f"train.seed={args.seed}"] if args.seed is not None else [])]
+    model = load(Path(args.file), overrides, data_root=args.data_root)
+    told = [render(w) for w in model.compilation.warnings] + [f"note: {printable(n)}" for n in model.compilation.notes]
+    if told and sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]  it is None where it was closed
+        print("\n".join(told).encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)
+    return model
+
+
+def write(text: str) -> None:
+    """A text and a newline to stdout; what it cannot encode is spelled out. OSError if that is closed."""
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  closed before we came
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdout")
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def write_json(document: dict[str, Any]) -> None:
+    """The one document of a command, with its format first."""
+    utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8" if sys.stdout else True
+    found = {"format": FORMAT, **document}
+    write("{\n" + ",\n".join(f" {_compact(key, utf8)}: {_entries(value, utf8)}" for key, value in found.items()) + "\n}")
+
+
+def _entries(value: object, utf8: bool) -> str:
+    """A list of objects with one on a line; anything else on one line."""
+    if isinstance(value, (list, tuple)) and value and all(isinstance(v, dict) for v in value):
+        return "[\n" + ",\n".join(f"  {_compact(v, utf8)}" for v in value) + "\n ]"
+    return _compact(value, utf8)
+
+
+def _compact(value: object, utf8: bool) -> str:
+    return json.dumps(plain(value), ensure_ascii=not utf8, allow_nan=False)

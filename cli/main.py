@@ -1,0 +1,225 @@
+"""The command line: arguments, exit statuses, and the one place where a bug of mlpc's ends.
+
+What a command needs is imported when it runs, so that `mlpc --help` and `mlpc --version` are done at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from types import FrameType
+from typing import Any, NoReturn, cast
+
+# 3, when the loss is not finite, and 2, of an option's value, come with the error
+OK, FAULT, USAGE, BUG, FAILED_IO, INTERRUPTED, TERMINATED = 0, 1, 2, 70, 74, 130, 143
+
+STATUSES = """exit status: 0 well; 1 the input is at fault, or a question is answered no; 2 the command line; 3 the loss is not finite;
+70 a bug in mlpc, or a wrong gradient; 74 reading or writing failed; 130 Ctrl-C; 143 SIGTERM. A closed pipe is no failure."""
+
+DESCRIPTION = "A page of mathematics in; its gradient plan out; and exactly those lines run on NumPy."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and gives its exit status."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with _terminable():
+            status = _run(given)
+            _flush()
+            return status
+    except KeyboardInterrupt:
+        _say("stopped by Ctrl-C")
+        return INTERRUPTED
+    except Terminated:
+        _say("stopped by SIGTERM")
+        return TERMINATED
+    except BrokenPipeError:
+        _abandon_stdout()
+        return OK
+    except OSError as error:
+        _abandon_stdout()
+        _say(f"mlpc: reading or writing failed: {error}")
+        return FAILED_IO
+    except Exception as error:  # noqa: BLE001  the one handler: what arrives here is no fault of the user's
+        return _bug(error, given)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived. Like KeyboardInterrupt, nothing but the top handles it."""
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        args = parser().parse_args(argv)
+    except SystemExit as exit_:  # argparse has said what is wrong, or what was asked for
+        return cast("int", exit_.code)
+    from ..dsl.diagnostics import Diagnostic, MlpcError, render
+
+    command = cast("Callable[[argparse.Namespace], int]", import_module(f".{args.command}", __package__).command)
+    try:
+        return command(args)
+    except MlpcError as error:
+        _say(str(error))
+        return error.status
+    except MemoryError:
+        fault = Diagnostic("E0501", None, "an array did not fit into memory", "a smaller batch, smaller params, or precision = float32")
+        _say(render(fault))
+        return FAULT
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    top = _Parser(prog="mlpc", description=DESCRIPTION, epilog=STATUSES, formatter_class=_Help, allow_abbrev=False)
+    top.add_argument("--version", action=_Version, help="the version, and no more")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    run = _command(commands, "run", "train a model and measure it", "mlpc run models/iris.mlp --set train.epochs=50")
+    _training_options(run)
+    run.add_argument("--every", type=_positive, metavar="K", help="print each K-th epoch; with --json, give the history of these")
+    run.add_argument("--threads", type=_positive, metavar="N", help="threads of BLAS (default: what the plan is worth; bits depend on it)")
+    place = run.add_mutually_exclusive_group()
+    place.add_argument("--out", metavar="DIR", help="where to keep the run; writes nothing for now")
+    place.add_argument("--no-out", action="store_true", help="keep nothing, which is all there is for now")
+
+    plan = _command(commands, "plan", "print the lines that will run: forward, gradient, update", "mlpc plan models/notebook.mlp")
+    plan.add_argument("--defaults", action="store_true", help="print every setting too, and where it comes from")
+
+    trace = _command(commands, "trace", "print every number of one training step", "mlpc trace models/notebook.mlp --step 2 --values dz2")
+    _training_options(trace)
+    trace.add_argument("--step", type=_positive, default=1, metavar="K", help="the step to show, after K - 1 others (default: 1)")
+    trace.add_argument("--values", action="append", default=[], metavar="NAME", help="only this value or line (dz2, g1); may be repeated")
+
+    check = _command(commands, "check", "compare every gradient with differences of the loss", "mlpc check models/iris.mlp")
+    _training_options(check)
+    check.add_argument("--strict", action="store_true", help="status 1 if a gradient could not be judged")
+    return top
+
+
+def _command(commands: Any, name: str, purpose: str, example: str) -> argparse.ArgumentParser:
+    """A command on a file, with the options that all have."""
+    made: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=purpose,
+        description=f"{purpose[0].upper()}{purpose[1:]}.",
+        epilog=f"example:  {example}\n\n{STATUSES}",
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+    made.add_argument("file", metavar="FILE", help="the model, a .mlp file")
+    made.add_argument("--json", action="store_true", help="one JSON document on stdout, and nothing else there")
+    made.add_argument(
+        "--set", action="append", default=[], metavar="train.KEY=VALUE", help="in place of what the file says; may be repeated"
+    )
+    made.add_argument("--seed", type=_count, metavar="N", help="short for --set train.seed=N")
+    made.add_argument("--data-root", metavar="DIR", help="read data beneath DIR instead of the model's folder")
+    return made
+
+
+def _training_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--max-memory", default="80%", metavar="SIZE", help="refuse what would take more: 2GB, or 50%% of what is free (default: 80%%)"
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that ends with status 2 and the near word."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: error: {message}\n{' ' * 3}hint: {self.prog} --help\n")
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as a page."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=110)
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, default=argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        from .. import __version__
+
+        print(f"mlpc {__version__}")
+        parser.exit()
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _count(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 16 and int(text) >= least):
+        raise argparse.ArgumentTypeError(f"a whole number of at least {least} was needed, and this is {text!r}")
+    return int(text)
+
+
+@contextmanager
+def _terminable() -> Generator[None]:
+    """SIGTERM raises `Terminated` in here; what handled it before does so again afterwards."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread, where signals do not arrive
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  it is None where it was closed
+        sys.stdout.flush()
+
+
+def _abandon_stdout() -> None:
+    """What is still in the buffer goes nowhere, or the interpreter would complain of it at its end."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError, AttributeError):  # not a file, as in a test
+        pass
+
+
+def _say(text: str) -> None:
+    """On stderr, if there is one."""
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]  closed before we came; print would take stdout
+        return
+    with suppress(OSError, ValueError):
+        print(text.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr, flush=True)
+
+
+def _bug(error: Exception, argv: list[str]) -> int:
+    """Status 70: says that it is a bug, where, and what to send."""
+    if os.environ.get("MLPC_TRACEBACK") == "1":
+        import traceback
+
+        _say("".join(traceback.format_exception(error)).rstrip())
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    place = f" ({os.path.basename(last.tb_frame.f_code.co_filename)}:{last.tb_lineno})" if last else ""
+    cause = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    _say(f"mlpc: this is a bug in mlpc, not in your file\n   what happened: {cause}{place}\n   while running: mlpc {' '.join(argv)}")
+    _say("   please report it with the file; MLPC_TRACEBACK=1 shows where it comes from")
+    return BUG

@@ -1,0 +1,79 @@
+"""`mlpc plan`: the lines that will run, and with --defaults every setting."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from ..compiler.definitions import bind, library, signature
+from ..compiler.render.json import plan_document
+from ..compiler.render.text import plan_text
+from ..dsl.syntax import Call, Expr, Span
+from ..model import Model
+from .load import model_of, write, write_json
+
+
+def command(args: argparse.Namespace) -> int:
+    """Prints the plan. Status 0."""
+    model = model_of(args)
+    settings = list(settings_of(model))
+    if args.json:
+        told = [{"name": name, "value": value, "from": where} for name, value, where in settings]
+        write_json({**plan_document(model.plan, model.footprint), "settings": told})
+        return 0
+    write(plan_text(model.plan, model.footprint).rstrip("\n"))
+    if args.defaults:
+        names, values = (max(len(row[column]) for row in settings) for column in (0, 1))
+        write("\nsettings")
+        for name, value, where in settings:
+            write(f" {name.ljust(names)}  {value.ljust(values)}  {where}")
+    return 0
+
+
+def settings_of(model: Model) -> Iterator[tuple[str, str, str]]:
+    """(name, value, where from): settings as written, what follows from them, and the numbers of the optimizer."""
+    found = model.settings
+    for name, value, where in found.origins:
+        yield name, optimizer_text(found.optimizer) if name == "optimizer" else value, where
+        if name == "optimizer":
+            yield from _numbers(model)
+    rows = model.dataset.schema.train_rows
+    written = {name for name, *_ in found.origins}
+    if "steps" not in written:
+        each = found.steps // max(found.epochs, 1)
+        yield "steps", str(found.steps), f"{found.epochs} epochs of {each} step{'s' * (each != 1)}"
+    if "epochs" not in written:
+        yield "epochs", str(found.epochs), f"{found.steps} steps of {found.batch} rows, of {rows}"
+
+
+def optimizer_text(call: Call) -> str:
+    """The optimizer with its numbers, those of the command line included."""
+    args = [(f"{a.name.id} = " if a.name else "") + " ".join(a.value.span.text.split()) for a in call.args]
+    return f"{call.function.id}({', '.join(args)})"
+
+
+def _numbers(model: Model) -> Iterator[tuple[str, str, str]]:
+    """What the optimizer's parameters are, given or by default."""
+    call = model.settings.optimizer
+    function = library(model.program).find(call.function.id)
+    if function is None:
+        return
+    given = bind(call, signature(function)[2:], function.name)  # the first two stand for a param and its gradient
+    for parameter in function.definition.parameters[2:]:
+        if parameter.name.id in given:
+            yield f"optimizer.{parameter.name.id}", _one_line(given[parameter.name.id]), _where(given[parameter.name.id])
+        elif parameter.default is not None:
+            yield f"optimizer.{parameter.name.id}", _one_line(parameter.default), f"default, {_place(parameter.default.span)}"
+
+
+def _one_line(e: Expr) -> str:
+    return " ".join(e.span.text.split())
+
+
+def _where(e: Expr) -> str:
+    return "command line" if e.span.source.name.startswith("--set") else _place(e.span)
+
+
+def _place(span: Span) -> str:
+    """`line 14`, or `std/losses.mlp:4` for text that is not the user's."""
+    return f"{span.source.name}:{span.line}" if span.source.name.startswith("std/") else f"line {span.line}"

@@ -1,0 +1,132 @@
+"""A model file, loaded: its graph, its data, its plans, and what can be done with them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .compiler import graph as graphs
+from .compiler.definitions import library
+from .compiler.footprint import Footprint
+from .compiler.pipeline import Compilation, checked, compile, undisturbed
+from .compiler.plan import Plan
+from .compiler.settings import Settings, override, resolve
+from .dsl.diagnostics import Diagnostic, MlpcError
+from .dsl.parse import load_file, parse
+from .dsl.syntax import Program
+from .runtime import memory
+from .runtime.data import Dataset, read
+from .runtime.gradcheck import Report, check
+from .runtime.kernel import lay_out
+from .runtime.program import expand
+from .runtime.trace import trace
+from .runtime.train import SECTIONS, OnEpoch, Run, train
+
+MOST_MEMORY = "80%"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """What a `.mlp` file says, compiled for its data. `seconds`: how long reading the data and compiling took."""
+
+    program: Program
+    dataset: Dataset
+    compilation: Compilation
+    seconds: dict[str, float]
+
+    @property
+    def graph(self) -> graphs.Graph:
+        """The user's values as a `networkx.MultiDiGraph`."""
+        return self.compilation.graph
+
+    @property
+    def plan(self) -> Plan:
+        """Forward, gradient and update, as they run."""
+        return self.compilation.training
+
+    @property
+    def settings(self) -> Settings:
+        """What `train` comes to, with `--set` and defaults."""
+        return self.compilation.settings
+
+    @property
+    def footprint(self) -> Footprint:
+        """What a step of the plan costs at its batch."""
+        plan = self.plan
+        itemsize = 8 if plan.precision == "float64" else 4
+        layout = lay_out(expand(plan, SECTIONS, plan.batch, (plan.loss,)), itemsize)
+        kept = sum(_count(line.shape, plan.batch) * itemsize for line in plan.forward if line.kept)
+        return Footprint(plan.batch, sum(line.flops for line in plan.lines), kept, layout.arena_bytes, layout.unshared_bytes)
+
+    def train(self, *, on_epoch: OnEpoch | None = None, threads: int | None = None, max_memory: str = MOST_MEMORY) -> Run:
+        """Trains from the start. `threads` None: as many as the plan is worth. `max_memory`: `2GB`, or a share of what is available.
+
+        `on_epoch(epoch, losses, metrics)` is called after each. MlpcError E0501 before it starts, E0503 when the loss is not finite.
+        """
+        self.refuse_if_over(max_memory)
+        return train(self.plan, self.compilation.evaluation, self.dataset, self.settings, on_epoch=on_epoch, threads=threads)
+
+    def trace(self, step: int = 1, *, max_memory: str = MOST_MEMORY) -> dict[str, Any]:
+        """Every number of one training step, as `runtime.trace.trace` gives them."""
+        self.refuse_if_over(max_memory)
+        return trace(self.plan, self.dataset, self.settings, step)
+
+    def check(self, *, max_memory: str = MOST_MEMORY) -> Report:
+        """Every param's gradient beside central differences."""
+        self.refuse_if_over(max_memory)
+        return check(self.plan, self.dataset, self.settings)
+
+    def refuse_if_over(self, max_memory: str) -> None:
+        """MlpcError E0501 if a training would take more memory than that."""
+        rows = dict(self.dataset.schema.rows)
+        predicted = memory.predict(self.plan, self.compilation.evaluation, rows, self.settings)
+        memory.refuse_if_over(predicted, memory.parse_size(max_memory))
+
+
+def load(path: str | os.PathLike[str], overrides: Iterable[str] = (), *, data_root: str | os.PathLike[str] | None = None) -> Model:
+    """The model in a file; its data is read beneath its folder, or beneath `data_root`. `overrides`: as in `train.epochs=5`.
+
+    MlpcError with every fault that can be found.
+    """
+    began = time.perf_counter()
+    place = Path(path)
+    program = override(load_file(place), overrides)
+    return _assembled(program, place.parent, Path(data_root) if data_root is not None else None, began)
+
+
+def loads(text: str, folder: str | os.PathLike[str] | None = None, overrides: Iterable[str] = ()) -> Model:
+    """The model in a text; its data is read beneath `folder`, and without one it must stand in the text."""
+    began = time.perf_counter()
+    program = override(parse(text, "model.mlp"), overrides)
+    return _assembled(program, Path(folder) if folder is not None else None, None, began)
+
+
+def _assembled(program: Program, folder: Path | None, data_root: Path | None, began: float) -> Model:
+    """Names and settings first, which the data needs; then data; then the plans. Faults of all three are raised together."""
+    faults: list[Diagnostic] = []
+    with undisturbed():
+        lib = library(program)
+        graph, found = graphs.build(program, lib)
+        faults += found
+        settings = checked(lambda: resolve(program, lib), faults)
+        reading = time.perf_counter()
+        try:
+            seed = settings.seed if settings else 0
+            dataset = read(program, folder, targets=graphs.targets(graph), seed=seed, data_root=data_root)
+        except MlpcError as error:
+            raise MlpcError(*dict.fromkeys((*faults, *error.diagnostics)), status=error.status) from None
+        done = time.perf_counter()
+        compilation = compile(program, dataset.schema)
+    seconds = {"data": done - reading, "compile": time.perf_counter() - began - (done - reading)}
+    return Model(program, dataset, compilation, seconds)
+
+
+def _count(shape: tuple[int | str, ...], rows: int) -> int:
+    total = 1
+    for size in shape:
+        total *= rows if isinstance(size, str) else size
+    return total

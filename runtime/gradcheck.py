@@ -1,0 +1,197 @@
+"""Are the gradients right? Every param's beside central differences of the loss, along random directions, at two step sizes.
+
+A difference across a kink judges nothing: the outcomes of all comparisons must be the same at both ends and in the middle,
+else the step shrinks, and then the params move. What could not be judged so is said to be so, never that it is right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..compiler.plan import Line, ParamSpec, Plan
+from ..compiler.settings import Settings
+from .data import Dataset
+from .init import Draw, draw, generator
+from .kernel import Kernel, allocate
+from .probe import Forward, Point
+from .program import ranges
+from .threads import pinned
+from .train import columns, train_rows
+
+RIGHT, WRONG, UNKNOWN = "right", "wrong", "not judged"
+PAIRS = ((1e-4, 1e-5), (1e-5, 1e-6), (1e-3, 1e-4), (1e-6, 1e-7), (1e-7, 1e-8), (1e-2, 1e-3))  # step sizes, in the order they are tried
+JITTERS = (0.0, 1e-3, 1e-2, 0.1, 0.5)  # how far the params move, as a share of their size, until every one is judged
+DIRECTIONS = 2
+ROWS = 64  # of the train split
+SHARP = 1e-3  # a measurement judges if its own error is at most this share of the slope
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One param: slopes along the worst direction, by its gradient and by differences at the two steps `h`; `why` it is not judged."""
+
+    name: str
+    shape: tuple[int, ...]
+    verdict: str
+    gradient: float = math.nan
+    measured: tuple[float, float] = (math.nan, math.nan)
+    h: tuple[float, float] = (math.nan, math.nan)
+    why: str = ""
+
+    @property
+    def differences(self) -> tuple[float, float]:
+        """|gradient - measured| at both steps."""
+        return abs(self.gradient - self.measured[0]), abs(self.gradient - self.measured[1])
+
+    @property
+    def is_open(self) -> bool:
+        """Whether another point may tell more: nothing is known yet, or all slopes are 0, as behind a relu that is off."""
+        return self.verdict == UNKNOWN or (self.verdict == RIGHT and self.gradient == 0 and not self.why)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The verdict of every param, in order of declaration; `line` is the first wrong line of the plan, `why` says what is known of it."""
+
+    params: tuple[Verdict, ...]
+    rows: int
+    seed: int
+    line: Line | None = None
+    why: str = ""
+
+    def having(self, verdict: str) -> tuple[str, ...]:
+        """The names of the params with a verdict."""
+        return tuple(v.name for v in self.params if v.verdict == verdict)
+
+
+def check(plan: Plan, dataset: Dataset, settings: Settings) -> Report:
+    """Judges the gradient of every param of `plan`, in float64, on the first rows that a seeded shuffle of the train split gives."""
+    plan = replace(plan, precision="float64")
+    count = train_rows(dataset)
+    chosen = generator(settings.seed, "check:rows").permutation(count)[: min(ROWS, max(plan.batch, 1), count)]
+    data = {name: np.ascontiguousarray(a[chosen]) for name, a in columns(dataset, "float64")["train"].items()}
+    start = draw(plan.params, settings.seed, settings.rng)
+    with pinned(1), np.errstate(all="ignore"):
+        forward = Forward(plan, data, len(chosen))
+        verdicts: dict[str, Verdict] = {}
+        blamed: tuple[Line, str] | None = None
+        for number, share in enumerate(JITTERS):
+            waiting = [p for p in plan.params if p.name not in verdicts or verdicts[p.name].is_open]
+            if not waiting:
+                break
+            at = _moved(start, plan, share, settings.seed, number)
+            point = forward.point(at)
+            slopes, odd = _gradients(plan, data, len(chosen), at, point)
+            for p in waiting:
+                found = _judged(p, point, slopes[p.name], settings.seed)
+                if p.name not in verdicts or found.verdict != UNKNOWN:
+                    verdicts[p.name] = found
+            if blamed is None and any(v.verdict == WRONG for v in verdicts.values()):
+                blamed = odd or _first_wrong(plan, point, verdicts, settings.seed)
+    line, why = blamed or (None, "")
+    return Report(tuple(verdicts[p.name] for p in plan.params), len(chosen), settings.seed, line, why)
+
+
+def _moved(start: Draw, plan: Plan, share: float, seed: int, number: int) -> Draw:
+    """The params, each moved at random by a share of its size, or of 1 if it is smaller than that."""
+    noise = generator(seed, f"check:move {number}").standard_normal(len(start))
+    size = np.concatenate([np.empty(0), *(np.full(b - a, max(1.0, _rms(start[a:b]))) for a, b in ranges(plan))])
+    return start + share * size * noise
+
+
+def _rms(x: Draw) -> float:
+    return float(np.sqrt(np.mean(x**2))) if x.size else 0.0
+
+
+def _gradients(plan: Plan, data: dict[str, Draw], rows: int, at: Draw, point: Point) -> tuple[dict[str, Draw], tuple[Line, str] | None]:
+    """What the kernel makes of it, as in training; and the first line whose number there is not that of its steps run by themselves."""
+    arrays = allocate(plan, at.copy())
+    kernel = Kernel(plan, ("forward", "gradient"), rows, arrays, inputs=data)
+    kernel.run()
+    slopes = {p.name: arrays.gradients[p.name].copy() for p in plan.params}
+    lines = {line.value: line for line in plan.gradient}
+    for p in plan.params:
+        if p.gradient in lines and not _same(slopes[p.name], point.values[p.gradient]):
+            return slopes, (lines[p.gradient], "the kernel's numbers differ from those of the line run by itself")
+    return slopes, None
+
+
+def _same(a: Draw, b: Draw) -> bool:
+    scale = float(np.max(np.abs(b), initial=0.0))
+    return bool(np.allclose(a, b, rtol=1e-9, atol=1e-12 * scale, equal_nan=True))
+
+
+def _judged(p: ParamSpec, point: Point, gradient: Draw, seed: int) -> Verdict:
+    """The worst of some directions: wrong before not judged before right, then the larger difference."""
+    if not p.count:
+        return Verdict(p.name, p.shape, RIGHT, 0.0, (0.0, 0.0), why="it has no numbers")
+    found = [_measured(p.name, p.shape, point, p.value, gradient, u) for u in _directions(p.shape, seed, p.name)]
+    order = (RIGHT, UNKNOWN, WRONG)
+    return max(found, key=lambda v: (order.index(v.verdict), max(v.differences)))
+
+
+def _directions(shape: tuple[int, ...], seed: int, name: str) -> Iterator[Draw]:
+    """Random directions of length 1."""
+    random = generator(seed, f"check:{name}")
+    for _ in range(DIRECTIONS):
+        u = random.standard_normal(shape)
+        yield u / max(float(np.sqrt(np.sum(u**2))), 1e-300)
+
+
+def _measured(name: str, shape: tuple[int, ...], point: Point, register: int, gradient: Draw, u: Draw) -> Verdict:
+    """The slope along `u`, at the first pair of steps that can judge it."""
+    slope = float(np.sum(gradient * u))
+    if not math.isfinite(point.loss):
+        return Verdict(name, shape, UNKNOWN, slope, why=f"the loss is {point.loss} here")
+    size = max(1.0, _rms(point.values[register]))
+    last = Verdict(name, shape, UNKNOWN, slope)
+    for pair in PAIRS:
+        h = (pair[0] * size, pair[1] * size)
+        ends = [point.difference(register, u, step) for step in h]
+        if any(e is None for e in ends):
+            last = replace(last, h=h, why=last.why or "a comparison turns out otherwise however near: a kink or a jump")
+            continue
+        coarse, fine = (e.slope for e in ends if e is not None)
+        noise = max(e.noise for e in ends if e is not None)
+        error = abs(coarse - fine) / 2 + noise  # ten times nearer, the error is a hundredth
+        last = Verdict(name, shape, UNKNOWN, slope, (coarse, fine), h)
+        if not (math.isfinite(coarse) and math.isfinite(fine)):
+            last = replace(last, why="the loss is not finite near here")
+        elif error <= SHARP * max(abs(fine), abs(slope)) or max(abs(coarse), abs(fine)) <= noise >= abs(slope):
+            right = abs(slope - fine) <= error  # a gradient that is not a number is not right
+            return replace(last, verdict=RIGHT if right else WRONG)
+        else:
+            last = replace(last, why="differences are not exact enough here")
+    return last
+
+
+def _first_wrong(plan: Plan, point: Point, verdicts: dict[str, Verdict], seed: int) -> tuple[Line, str] | None:
+    """The first wrong gradient line in the plan's order: all that it needs has been found right, or could not be judged."""
+    own = {p.gradient: (p.value, p.shape) for p in plan.params}
+    named = {**{f"d{line.target}": line for line in plan.forward}, **{f"d({line.target})": line for line in plan.forward}}
+    unsure: list[str] = []
+    for line in plan.gradient:
+        value = own.get(line.value)
+        if value is None and line.target in named:
+            source = named[line.target].value
+            value = source, point.values[source].shape
+        found = UNKNOWN
+        if value is not None:
+            register, shape = value
+            checks = [
+                _measured(line.target, shape, point, register, point.values[line.value], u) for u in _directions(shape, seed, line.id)
+            ]
+            found = WRONG if any(v.verdict == WRONG for v in checks) else RIGHT if all(v.verdict == RIGHT for v in checks) else UNKNOWN
+        if found == WRONG:
+            doubtful = [name for name in line.needs if name in unsure]
+            more = f", or {' or '.join(f'`{n}`' for n in doubtful)}, which it reads and which could not be judged" if doubtful else ""
+            return line, f"it is not the slope of the loss along `{line.target.removeprefix('d').strip('()')}`{more}"
+        if found == UNKNOWN:
+            unsure.append(line.target)
+    wrong = next((p for p in plan.params if verdicts[p.name].verdict == WRONG), None)
+    line = next((x for x in plan.gradient if wrong is not None and x.value == wrong.gradient), None)
+    return (line, "no line before it could be found wrong") if line else None

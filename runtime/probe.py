@@ -1,0 +1,120 @@
+"""The loss as a function of one of its values: the forward lines run again from that value on.
+
+Beside every number it keeps an outcome for each operation that jumps or bends: which side a comparison fell on, which
+operand a maximum took. Two runs with the same outcomes lie on one smooth piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..compiler.ops import TABLE
+from ..compiler.plan import Plan, Step
+from .init import Draw
+from .kernel import Array, evaluate
+from .program import ranges
+
+EPSILON = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A central difference: the slope, and how far rounding can have moved it."""
+
+    slope: float
+    noise: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """All values of forward and gradient lines at some params, by register. `size`: the largest number that the loss is made of."""
+
+    forward: Forward
+    values: dict[int, Array]
+    loss: float
+    size: float
+
+    def difference(self, register: int, direction: Draw, h: float) -> Difference | None:
+        """(loss(v + h u) - loss(v - h u)) / 2h for the value v of a register; None if a comparison turns out otherwise on the way."""
+        steps = self.forward.after(register)
+        here = [side(step, self.values) for step in steps if TABLE[step.op].discrete]
+        losses: list[float] = []
+        for sign in (h, -h):
+            moved = dict(self.values)
+            moved[register] = self.values[register] + sign * direction
+            found = evaluate(steps, moved, self.forward.rows)
+            there = [side(step, found) for step in steps if TABLE[step.op].discrete]
+            if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(here, there, strict=True)):
+                return None
+            losses.append(float(found[self.forward.plan.loss]))
+        size = max(abs(losses[0]), abs(losses[1]), self.size)
+        return Difference((losses[0] - losses[1]) / (2 * h), 20 * EPSILON * size / h)
+
+
+@dataclass(slots=True, eq=False)
+class Forward:
+    """The forward and gradient lines of a plan on `rows` rows of `data`."""
+
+    plan: Plan
+    data: dict[str, Draw]
+    rows: int
+    _after: dict[int, list[Step]] = field(default_factory=dict[int, "list[Step]"])
+
+    def point(self, params: Draw) -> Point:
+        """Everything at these params, flat in order of declaration."""
+        values: dict[int, Array] = {}
+        for v in self.plan.values:
+            if v.role == "const" or v.role == "symbol":
+                values[v.id] = np.asarray(v.number if v.number is not None else self.rows if v.name == "N" else 1, np.float64)
+            elif v.role == "input":
+                values[v.id] = self.data[v.name]
+        for p, (start, stop) in zip(self.plan.params, ranges(self.plan), strict=True):
+            values[p.value] = params[start:stop].reshape(p.shape)
+        values = evaluate(self.plan.steps("forward", "gradient"), values, self.rows)
+        made = [s.out for line in self.plan.forward if line.value == self.plan.loss for s in line.steps]
+        size = max(float(np.max(np.abs(values[r]), initial=0.0)) for r in (self.plan.loss, *made))
+        return Point(self, values, float(values[self.plan.loss]), size)
+
+    def after(self, register: int) -> list[Step]:
+        """The forward steps that a value reaches, in the order they run."""
+        if register not in self._after:
+            reached = {register}
+            steps: list[Step] = []
+            for step in self.plan.steps("forward"):
+                if step.out != register and any(a in reached for a in step.args):
+                    reached.add(step.out)
+                    steps.append(step)
+            self._after[register] = steps
+        return self._after[register]
+
+
+def side(step: Step, values: dict[int, Array]) -> Array:
+    """The outcome of an operation that is `discrete`: equal arrays where nothing was crossed."""
+    return SIDES[step.op](values[step.out], *(values[a] for a in step.args), **dict(step.attrs))
+
+
+def _result(out: Array, *args: Array, **attrs: Any) -> Array:
+    return out
+
+
+def _order(out: Array, a: Array, b: Array) -> Array:
+    """Which is larger; a tie, which is left at once, is an outcome of its own."""
+    return np.sign(a - b)
+
+
+def _hits(out: Array, x: Array, axes: tuple[int, ...], keep: bool) -> Array:
+    """Where the extreme lies."""
+    return x == (out if keep else np.expand_dims(out, axes))
+
+
+SIDES: dict[str, Callable[..., Array]] = {
+    **dict.fromkeys(("max", "min", "lt", "le", "gt", "ge", "eq", "ne"), _order),
+    **dict.fromkeys(("sign", "floor", "argmax", "onehot"), _result),
+    **dict.fromkeys(("max_over", "min_over"), _hits),
+    "abs": lambda out, x: np.sign(x),
+    "where": lambda out, condition, a, b: condition != 0,
+}
