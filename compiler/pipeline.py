@@ -100,8 +100,7 @@ def lower(program: Program, schema: Schema, lib: Library, graph: Graph, faults: 
 def lower_statement(low: Lowering, name: str, statement: Assign | Param | Arg) -> None:
     """One statement; the loss must come to one number."""
     if isinstance(statement, Arg):
-        frame = Frame(low.values)
-        low.values[f"report {name}"] = low.node(statement.value, frame)
+        low.values[f"report {name}"] = reported(low, low.node(statement.value, Frame(low.values)), statement)
         return
     if name != "loss" or isinstance(statement, Param):
         low.statement(name, statement)
@@ -118,6 +117,19 @@ def lower_statement(low: Lowering, name: str, statement: Assign | Param | Arg) -
     if not loss.args:
         raise fault("E0232", statement.value.span, "the loss is a constant: it depends on no param", "loss = mean(cross_entropy(p, y))")
     low.values["loss"] = loss
+
+
+def reported(low: Lowering, node: Node, item: Arg) -> Node:
+    """A report item: a number or a matrix; a number per row counts as its mean over the rows."""
+    if not shapes.batched(node.shape):
+        return node
+    if node.shape[1:] != (1,):
+        shown = f"`{' '.join(item.value.span.text.split())}` is {shapes.show(node.shape)}"
+        raise fault(
+            "E0235", item.span, f"{shown}: a report item is a number, a number per row, or a matrix", "mean(...) makes it one number"
+        )
+    total = low.ir.make("sum", node, axes=(0, 1), keep=False)
+    return total / low.ir.leaf("symbol", (), name="N")
 
 
 def training_plan(program: Program, schema: Schema, low: Lowering, settings: Settings) -> Plan:
