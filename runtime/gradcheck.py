@@ -23,10 +23,13 @@ from .threads import pinned
 from .train import columns, train_rows
 
 RIGHT, WRONG, UNKNOWN = "right", "wrong", "not judged"
-PAIRS = ((1e-4, 1e-5), (1e-5, 1e-6), (1e-3, 1e-4), (1e-6, 1e-7), (1e-7, 1e-8), (1e-2, 1e-3))  # step sizes, in the order they are tried
+# Pairs of step sizes, in the order they are tried: what is smooth, what bends near, what is flat or noisy, what changes fast.
+PAIRS = ((1e-4, 1e-5), (1e-5, 1e-6), (1e-3, 1e-4), (1e-6, 1e-7), (1e-7, 1e-8), (1e-2, 1e-3), (1e-9, 1e-10), (1e-11, 1e-12))
 JITTERS = (0.0, 1e-3, 1e-2, 0.1, 0.5)  # how far the params move, as a share of their size, until every one is judged
 DIRECTIONS = 2
 ROWS = 64  # of the train split
+FAR = 0.05  # a difference that moves the operand of an exp, a tanh or a softmax by more may have passed all that happens there
+FLAT = 1e-6  # the smallest step at which a slope below rounding means 0: below it, rounding hides too much
 SHARP = 1e-3  # a measurement judges if its own error is at most this share of the slope
 
 
@@ -147,6 +150,8 @@ def _measured(name: str, shape: tuple[int, ...], point: Point, register: int, gr
     slope = float(np.sum(gradient * u))
     if not math.isfinite(point.loss):
         return Verdict(name, shape, UNKNOWN, slope, why=f"the loss is {point.loss} here")
+    if not math.isfinite(slope) and point.singular:
+        return Verdict(name, shape, UNKNOWN, slope, why=f"a derivative is infinite here, in {point.singular}")
     size = max(1.0, _rms(point.values[register]))
     last = Verdict(name, shape, UNKNOWN, slope)
     for pair in PAIRS:
@@ -156,17 +161,27 @@ def _measured(name: str, shape: tuple[int, ...], point: Point, register: int, gr
             last = replace(last, h=h, why=last.why or "a comparison turns out otherwise however near: a kink or a jump")
             continue
         coarse, fine = (e.slope for e in ends if e is not None)
-        noise = max(e.noise for e in ends if e is not None)
+        noise, far = max(e.noise for e in ends if e is not None), max(e.moved for e in ends if e is not None)
         error = abs(coarse - fine) / 2 + noise  # ten times nearer, the error is a hundredth
-        last = Verdict(name, shape, UNKNOWN, slope, (coarse, fine), h)
+        last = Verdict(name, shape, UNKNOWN, slope, (coarse, fine), h, "differences are not exact enough here")
         if not (math.isfinite(coarse) and math.isfinite(fine)):
             last = replace(last, why="the loss is not finite near here")
-        elif error <= SHARP * max(abs(fine), abs(slope)) or max(abs(coarse), abs(fine)) <= noise >= abs(slope):
-            right = abs(slope - fine) <= error  # a gradient that is not a number is not right
-            return replace(last, verdict=RIGHT if right else WRONG)
-        else:
-            last = replace(last, why="differences are not exact enough here")
+        elif abs(slope - fine) <= error:
+            flat = h[1] >= FLAT and max(abs(coarse), abs(fine), abs(slope)) <= noise
+            if flat or error <= SHARP * max(abs(fine), abs(slope)):
+                return replace(last, verdict=RIGHT, why="")
+        elif far <= FAR:  # rounding within the loss may be more than its last bits tell: see how the slopes scatter
+            error += 10 * _scatter(point, register, u, h[1])
+            if not abs(slope - fine) <= error and error <= SHARP * max(abs(fine), abs(slope)):
+                return replace(last, verdict=WRONG, why="")  # so is a gradient that is not a number
     return last
+
+
+def _scatter(point: Point, register: int, u: Draw, h: float) -> float:
+    """How far slopes at nearly the same step lie apart."""
+    found = [point.difference(register, u, h * share) for share in (1.0, 0.97, 0.93, 0.88)]
+    slopes = [d.slope for d in found if d is not None]
+    return max(slopes) - min(slopes) if len(slopes) > 1 else math.inf
 
 
 def _first_wrong(plan: Plan, point: Point, verdicts: dict[str, Verdict], seed: int) -> tuple[Line, str] | None:

@@ -14,24 +14,33 @@ import numpy as np
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Plan, Step
-from .init import Draw
+from .init import Draw, generator
 from .kernel import Array, evaluate
 from .program import ranges
 
+# Operations without a scale of their own: they go straight, or bend in proportion to their operand, which two step sizes show.
+# All others (exp, tanh, softmax) bend over a distance of about 1, whatever the size of the operand.
+STRAIGHT = frozenset((
+    "neg", "add", "sub", "mul", "div", "pow", "sqrt", "log", "abs", "max", "min", "where", "lt", "le", "gt", "ge", "eq", "ne", "sign",
+    "floor", "argmax", "onehot", "sum", "max_over", "min_over", "matmul", "transpose", "reshape", "broadcast", "slice", "alias", "concat",
+    "pad",
+))  # fmt: skip
+NUDGE, NUDGES = 1e-8, 3  # a relative error far above rounding and far below everything else, and how often it is tried
 EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A central difference: the slope, and how far rounding can have moved it."""
+    """A central difference: the slope, how far rounding can have moved it, and the largest move of what goes into a bent function."""
 
     slope: float
     noise: float
+    moved: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """All values of forward and gradient lines at some params, by register. `size`: the largest number that the loss is made of."""
+    """All values of forward and gradient lines at some params, by register. A rounding error moves the loss by `size` times epsilon."""
 
     forward: Forward
     values: dict[int, Array]
@@ -43,6 +52,8 @@ class Point:
         steps = self.forward.after(register)
         here = [side(step, self.values) for step in steps if TABLE[step.op].discrete]
         losses: list[float] = []
+        bent = {a for s in steps if s.op not in STRAIGHT for a in s.args}
+        far = 0.0
         for sign in (h, -h):
             moved = dict(self.values)
             moved[register] = self.values[register] + sign * direction
@@ -50,9 +61,23 @@ class Point:
             there = [side(step, found) for step in steps if TABLE[step.op].discrete]
             if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(here, there, strict=True)):
                 return None
+            far = max([far, *(float(np.max(np.abs(found[r] - self.values[r]), initial=0.0)) for r in bent)])
             losses.append(float(found[self.forward.plan.loss]))
         size = max(abs(losses[0]), abs(losses[1]), self.size)
-        return Difference((losses[0] - losses[1]) / (2 * h), 20 * EPSILON * size / h)
+        return Difference((losses[0] - losses[1]) / (2 * h), 10 * EPSILON * size / h, far)
+
+    @property
+    def singular(self) -> str:
+        """The gradient line in which a derivative becomes infinite, as that of sqrt at 0, or ''.
+
+        It is where the first number that is not finite is made, if that is of a 0 or of a value that is itself infinite.
+        """
+        for line in self.forward.plan.gradient:
+            for step in line.steps:
+                if not np.isfinite(self.values[step.out]).all():
+                    args = [self.values[a] for a in step.args]
+                    return line.id if any((a == 0).any() or not np.isfinite(a).all() for a in args) else ""
+        return ""
 
 
 @dataclass(slots=True, eq=False)
@@ -75,9 +100,22 @@ class Forward:
         for p, (start, stop) in zip(self.plan.params, ranges(self.plan), strict=True):
             values[p.value] = params[start:stop].reshape(p.shape)
         values = evaluate(self.plan.steps("forward", "gradient"), values, self.rows)
-        made = [s.out for line in self.plan.forward if line.value == self.plan.loss for s in line.steps]
-        size = max(float(np.max(np.abs(values[r]), initial=0.0)) for r in (self.plan.loss, *made))
-        return Point(self, values, float(values[self.plan.loss]), size)
+        loss = float(values[self.plan.loss])
+        return Point(self, values, loss, max(abs(loss), self._rounding(values, loss)))
+
+    def _rounding(self, values: dict[int, Array], loss: float) -> float:
+        """How far the loss moves if every operation is off by a small random share of its result, over that share."""
+        random = generator(0, "check:rounding")
+        moved = 0.0
+        for _ in range(NUDGES):
+            found = dict(values)
+            for step in self.plan.steps("forward"):
+                row = TABLE[step.op]
+                out = evaluate([step], {a: found[a] for a in step.args}, self.rows)[step.out]
+                exact = row.discrete or row.kind in {"view", "move"}
+                found[step.out] = out if exact else out * (1 + NUDGE * random.standard_normal(out.shape))
+            moved = max(moved, abs(float(found[self.plan.loss]) - loss) / NUDGE)
+        return moved if np.isfinite(moved) else 0.0
 
     def after(self, register: int) -> list[Step]:
         """The forward steps that a value reaches, in the order they run."""

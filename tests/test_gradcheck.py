@@ -15,7 +15,7 @@ from mlpc.cli.main import main
 from mlpc.compiler.ir import Node
 from mlpc.compiler.ops import TABLE, call
 from mlpc.runtime.gradcheck import RIGHT, UNKNOWN, WRONG, Report
-from mlpc.runtime.probe import SIDES
+from mlpc.runtime.probe import SIDES, STRAIGHT
 
 ROOT = Path(__file__).parents[1]
 DATA = """data {
@@ -206,6 +206,31 @@ def test_a_gradient_that_is_not_a_number_is_not_right(monkeypatch: pytest.Monkey
     assert {"a.W", "a.b"} <= {*report.having(WRONG)}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        # a softmax over a billion: at any step but the smallest, differences see a hard maximum
+        "  param w [2, 3] ~ ones\n  param b [3] ~ zeros\n  p = log(sum(exp((1000 * x @ w + b)^3), axis = features))",
+        # two parts that cancel: the loss is smaller than the rounding of what it is made of
+        "  param w [2, 1] ~ ones\n  param b ~ constant(-1)\n  p = b * (x @ w) + x @ w",
+        # saturated: the loss does not change in any bit
+        "  param w [2, 1] ~ ones\n  p = tanh(50 * (x @ w)) + erf(50 * (x @ w))",
+        # the derivative of a root is infinite at 0, and 0 * infinity is not a number
+        "  param w [2, 3] ~ ones\n  p = sum(sqrt(relu(x @ w)), axis = features)",
+        "  param w [2, 1] ~ normal(0, 1)\n  p = sin(exp(13 * (x @ w) + 13))",
+    ],
+)
+@pytest.mark.parametrize("loss", ["mean(mse(p, y))", "sum(p)", "1e6 * sum(p)"])
+def test_what_is_hard_to_measure_is_never_called_wrong(body: str, loss: str) -> None:
+    assert checked(body, loss).having(WRONG) == ()
+
+
+def test_a_derivative_that_is_infinite_is_not_judged() -> None:
+    report = checked("  param w [2, 3] ~ ones\n  param b [1] ~ zeros\n  p = sum(sqrt(relu(x @ w)), axis = features) + b")
+    assert report.having(UNKNOWN) == ("w",) and report.having(RIGHT) == ("b",)
+    assert "infinite" in report.params[0].why
+
+
 def test_a_param_that_the_loss_cannot_feel_has_the_gradient_0() -> None:
     report = checked("  param idle [2] ~ ones\n  p = dense(x, 1)")
     assert report.having(WRONG) == report.having(UNKNOWN) == ()
@@ -224,6 +249,7 @@ def test_float32_is_checked_in_float64() -> None:
 
 def test_every_discrete_operation_has_a_side() -> None:
     assert sorted(op for op, row in TABLE.items() if row.discrete) == sorted(SIDES)
+    assert {*STRAIGHT} <= {*TABLE}
 
 
 def test_the_same_numbers_every_time() -> None:
