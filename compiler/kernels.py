@@ -69,6 +69,11 @@ def onehot(index: Array, out: Array, size: int) -> Array:
     return np.equal(index, np.arange(size, dtype=index.dtype), out=out)
 
 
+def bernoulli(q: Array, x: Array, out: Array, stream: np.random.Generator) -> Array:
+    """1 with probability q, else 0, shaped like x, of which no number is read."""
+    return np.less(stream.random(out.shape), q, out=out)
+
+
 def concat(*parts: Array, out: Array) -> Array:
     """Side by side along the last axis."""
     return np.concatenate(parts, axis=-1, out=out)

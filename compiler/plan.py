@@ -7,6 +7,7 @@ unit that is printed, timed, traced, costed and executed). Single assignment, de
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -85,10 +86,28 @@ class ParamSpec:
     @property
     def count(self) -> int:
         """How many numbers."""
-        total = 1
-        for size in self.shape:
-            total *= size
-        return total
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """A state of the model: a tensor that is not trained. Register `next` takes the place of `value` after the update.
+
+    `next` is None in an evaluation plan, in which no state changes.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    init: str
+    init_args: tuple[object, ...]
+    init_text: str
+    value: int
+    next: int | None
+
+    @property
+    def count(self) -> int:
+        """How many numbers."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +144,8 @@ class Plan:
     reports: tuple[tuple[str, int], ...] = ()
     update_w: int | None = None
     update_dw: int | None = None
+    model_states: tuple[ModelState, ...] = ()
+    several_rows: bool = False  # a batch of one row has no value here (batch_norm)
 
     @property
     def lines(self) -> tuple[Line, ...]:

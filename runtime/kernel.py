@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from ..compiler.ops import TABLE
 from ..compiler.plan import Attrs, Plan, Step
 from .buffers import ALIGNMENT, Layout, assign
-from .program import GRADIENTS, PARAMS, Copy, Program, expand, ranges
+from .init import draw, generator
+from .program import GRADIENTS, MODEL_STATES, PARAMS, Copy, Program, expand, ranges, state_ranges
 
 Array = NDArray[Any]
 SYMBOLS = ("step", "steps", "epoch", "epochs")
@@ -29,16 +30,26 @@ class Arrays:
     """What outlives a batch and is shared by the kernels of all batch sizes.
 
     `flat` are the params, their gradients and the states, each one array; `params`, `gradients`: name -> view of it.
-    `symbols` are float64 cells that the trainer sets.
+    `model_states`: name -> view too. `symbols` are float64 cells that the trainer sets; `seed` starts the random draws,
+    each of which has a stream of its own.
     """
 
     flat: tuple[Array, ...]
     params: dict[str, Array]
     gradients: dict[str, Array]
     symbols: dict[str, NDArray[np.float64]]
+    model_states: dict[str, Array] = field(default_factory=dict[str, Array])
+    seed: int = 0
+    streams: dict[str, np.random.Generator] = field(default_factory=dict[str, np.random.Generator])
+
+    def stream(self, name: str) -> np.random.Generator:
+        """The generator of a random draw."""
+        if name not in self.streams:
+            self.streams[name] = generator(self.seed, f"draw:{name}")
+        return self.streams[name]
 
 
-def allocate(plan: Plan, params: Array | None = None) -> Arrays:
+def allocate(plan: Plan, params: Array | None = None, seed: int = 0) -> Arrays:
     """The arrays of `plan` in its precision: params as given (flat; taken over) or zero, gradients zero, states at their start."""
     dtype = np.dtype(plan.precision)
     spans = ranges(plan)
@@ -46,13 +57,18 @@ def allocate(plan: Plan, params: Array | None = None) -> Arrays:
     flat = (
         np.zeros(total, dtype) if params is None else params.astype(dtype, copy=False),
         np.zeros(total, dtype),
+        draw(plan.model_states, seed).astype(dtype, copy=False),
         *(np.full(total, s.init, dtype) for s in plan.states),
     )
 
     def views(whole: Array) -> dict[str, Array]:
         return {p.name: whole[start:stop].reshape(p.shape) for p, (start, stop) in zip(plan.params, spans, strict=True)}
 
-    return Arrays(flat, views(flat[PARAMS]), views(flat[GRADIENTS]), {name: np.zeros(()) for name in SYMBOLS})
+    states = {
+        s.name: flat[MODEL_STATES][start:stop].reshape(s.shape)
+        for s, (start, stop) in zip(plan.model_states, state_ranges(plan), strict=True)
+    }
+    return Arrays(flat, views(flat[PARAMS]), views(flat[GRADIENTS]), {name: np.zeros(()) for name in SYMBOLS}, states, seed)
 
 
 class Kernel:
@@ -85,7 +101,7 @@ class Kernel:
         }
         storage = _Storage(self.program, dtype, arrays, self.inputs, self.workspace, self.layout)
         with np.errstate(all="ignore"):
-            self.source, names = _write(self.program, storage)
+            self.source, names = _write(self.program, storage, arrays)
         self._storage = storage
         exec(compile(self.source, "<kernel>", "exec"), names)  # made here from numbers, no word of the user's in it
         self.run = cast("Callable[[], None]", names["run"])
@@ -110,15 +126,17 @@ def arena(layout: Layout) -> Array:
     return raw[skip : skip + layout.arena_bytes]
 
 
-def evaluate(steps: Iterable[Step], environment: Mapping[int, Array], rows: int = 0) -> dict[int, Array]:
+def evaluate(steps: Iterable[Step], environment: Mapping[int, Array], rows: int = 0, seed: int = 0) -> dict[int, Array]:
     """The reference: every step on arrays of its own. `environment` holds the leaves, numbers and symbols in float64.
 
-    An operation is in float64 until one of its operands is an array of the plan's precision.
+    An operation is in float64 until one of its operands is an array of the plan's precision. Draws are the first of their streams.
     """
     found = dict(environment)
     for step in steps:
         row = TABLE[step.op]
         attrs = {k: tuple(rows if d == "N" else d for d in v) if isinstance(v, tuple) else v for k, v in step.attrs}
+        if row.kind == "random":
+            attrs["stream"] = generator(seed, f"draw:{attrs['stream']}")
         dtype = min((found[a].dtype for a in step.args), key=lambda d: d.itemsize)
         args = [np.asarray(found[a], dtype) for a in step.args]
         if row.kind == "view":
@@ -201,7 +219,7 @@ def positional(function: Callable[..., Any]) -> bool:
     return True
 
 
-def _write(program: Program, storage: _Storage) -> tuple[str, dict[str, object]]:
+def _write(program: Program, storage: _Storage, arrays: Arrays) -> tuple[str, dict[str, object]]:
     """The source and its globals; what is static is computed here, and views are made."""
     source = _Source()
     wide, narrow, dtype, kinds = storage.wide, storage.narrow, storage.dtype, program.kinds
@@ -231,7 +249,8 @@ def _write(program: Program, storage: _Storage) -> tuple[str, dict[str, object]]
                 view = held
             (narrow if kind == "array" else wide)[step.out] = view
         elif kind == "array":
-            source.call(function, args, narrow[step.out], step.attrs)
+            drawn = (("stream", arrays.stream(str(attrs["stream"]))),) if row.kind == "random" else step.attrs
+            source.call(function, args, narrow[step.out], drawn)
         else:
             shape = cast("tuple[int, ...]", program.values[step.out].shape)
             wide[step.out] = np.empty(shape)

@@ -8,13 +8,13 @@ the cache, or, where a line reduces over `P`, over the params.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..compiler.ops import TABLE
-from ..compiler.plan import Attrs, Line, Plan, Shape, Step, Value
+from ..compiler.plan import Attrs, Line, ModelState, ParamSpec, Plan, Shape, Step, Value
 
-PARAMS, GRADIENTS, STATES = 0, 1, 2  # which flat array; state k is STATES + k
+PARAMS, GRADIENTS, MODEL_STATES, STATES = 0, 1, 2, 3  # which flat array; state k of the update is STATES + k
 PIECE = 16384  # numbers in a piece of the update: five of these in float64 stay in a second-level cache
 MOST_PIECES = 64  # a larger model gets larger pieces, not a longer program
 
@@ -95,9 +95,18 @@ class Program:
 
 def ranges(plan: Plan) -> list[tuple[int, int]]:
     """`start, stop` of each param in the flat arrays."""
+    return _spans(plan.params)
+
+
+def state_ranges(plan: Plan) -> list[tuple[int, int]]:
+    """`start, stop` of each state of the model in their flat array."""
+    return _spans(plan.model_states)
+
+
+def _spans(tensors: Sequence[ParamSpec] | Sequence[ModelState]) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     start = 0
-    for p in plan.params:
+    for p in tensors:
         found.append((start, start + p.count))
         start += p.count
     return found
@@ -112,6 +121,8 @@ def expand(plan: Plan, sections: Collection[str], rows: int, keep: Collection[in
     program = Program(rows, {v.id: replace(v, shape=_shape(v.shape, known)) for v in ordered})
     for p, (start, stop) in zip(plan.params, spans, strict=True):
         program.places[p.value] = Place(PARAMS, start, stop)
+    for s, (start, stop) in zip(plan.model_states, state_ranges(plan), strict=True):
+        program.places[s.value] = Place(MODEL_STATES, start, stop)
     flat = [(plan.update_w, PARAMS), (plan.update_dw, GRADIENTS), *((s.value, STATES + k) for k, s in enumerate(plan.states))]
     for register, array in flat:
         if register is not None:
@@ -129,6 +140,7 @@ def expand(plan: Plan, sections: Collection[str], rows: int, keep: Collection[in
     _own_kept_params(program, kept)
     if "update" in sections:
         _unroll(program, plan, spans, kept)
+        program.body += [Copy(s.next, s.value) for s in plan.model_states if s.next is not None]
     program.keep = tuple(r for k in sorted(kept) for r in program.pieces.get(k, (k,)))
     _own_stale_views(program)
     return program

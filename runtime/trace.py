@@ -13,7 +13,7 @@ from ..compiler.settings import Settings
 from .data import Dataset
 from .init import draw
 from .kernel import Array, Arrays, Kernel, allocate
-from .program import ranges
+from .program import STATES, ranges
 from .threads import pinned, suitable
 from .train import columns, train_rows
 from .train import steps as batches
@@ -29,7 +29,7 @@ def trace(plan: Plan, dataset: Dataset, settings: Settings, steps: int = 1) -> d
     known = settings.scheduled(rows)
     shown = {line.value for line in plan.lines}
     with pinned(suitable(plan)), np.errstate(all="ignore"):
-        arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng))
+        arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng), settings.seed)
         data = columns(dataset, plan.precision)["train"]
         limit = replace(known, steps=max(known.steps, steps))
         for step in batches(plan, arrays, data, rows, limit, reuse=False, keep=tuple(sorted(shown))):
@@ -57,7 +57,7 @@ def _before(plan: Plan, arrays: Arrays, kernel: Kernel) -> Iterator[dict[str, An
         yield _entry(name, name, "input", value)
     for number, state in enumerate(plan.states):
         for p, (start, stop) in zip(plan.params, ranges(plan), strict=True):
-            value = arrays.flat[2 + number][start:stop].reshape(p.shape)
+            value = arrays.flat[STATES + number][start:stop].reshape(p.shape)
             yield _entry(state.name, state.name, "state", value, param=p.name)
 
 

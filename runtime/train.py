@@ -66,7 +66,7 @@ def train(
     history: list[dict[str, Any]] = []
     with pinned(threads), np.errstate(all="ignore"):
         data = columns(dataset, plan.precision)
-        arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng))
+        arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng), settings.seed)
         measures = _evaluators(evaluation, arrays, data)
         weighted, seen, last = 0.0, 0, 0
         for step in steps(plan, arrays, data["train"], rows, settings):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Line, ParamSpec, Plan, StateSpec, Step, Value
 from mlpc.runtime.kernel import Kernel, allocate, evaluate
-from mlpc.runtime.program import PIECE
+from mlpc.runtime.program import PIECE, STATES
 from mlpc.runtime.threads import pinned
 
 
@@ -113,7 +113,7 @@ def test_three_steps_are_the_reference_bit_for_bit(precision, update, reuse):
             for p in plan.params:
                 np.testing.assert_array_equal(arrays.gradients[p.name], gradients[p.name], strict=True)
                 np.testing.assert_array_equal(arrays.params[p.name], params[p.name], strict=True)
-            np.testing.assert_array_equal(arrays.flat[2], np.concatenate(list(state.values())), strict=True)
+            np.testing.assert_array_equal(arrays.flat[STATES], np.concatenate(list(state.values())), strict=True)
 
 
 def test_a_long_update_runs_in_pieces_and_gives_the_same_bits():
@@ -227,7 +227,7 @@ def test_a_committed_value_is_seen_by_later_lines_and_an_earlier_view_is_not_cha
     plan = d.plan(inputs=(), params=(ParamSpec("w0", (2,), "zeros", (), "", w, None),), loss=d.const(0.0), w=every, dw=slope,
                   states=(StateSpec("m", 2.0, m),))  # fmt: skip
     arrays, _ = run(plan, [0.0, 0.0])
-    assert (arrays.flat[2].tolist(), arrays.params["w0"].tolist()) == ([3.0, 3.0], [32.0, 32.0])
+    assert (arrays.flat[STATES].tolist(), arrays.params["w0"].tolist()) == ([3.0, 3.0], [32.0, 32.0])
 
 
 def test_a_step_that_reads_its_target_through_another_shape_does_not_write_into_it():

@@ -18,7 +18,7 @@ from mlpc.compiler.simplify import RULES
 
 from .interpret import evaluate
 
-ROWS = sorted(op for op, row in TABLE.items() if row.kind != "leaf")
+ROWS = sorted(op for op, row in TABLE.items() if row.kind not in {"leaf", "random"})
 SMOOTH = [op for op in ROWS if TABLE[op].vjp is not None]
 REDUCTIONS = [op for op in ROWS if TABLE[op].kind == "reduce"]
 
@@ -549,3 +549,24 @@ def test_the_complement_of_zero_or_one_is_not_negative():
         ir.make("onehot", ir.make("argmax", x), size=3),
     ):
         assert (1 - unit).facts.nonnegative
+
+
+# --- chance --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_draw_has_its_share_of_ones(dtype):
+    x = np.full((1000, 10), np.nan, dtype)  # no number of x is read
+    out = np.empty_like(x)
+    TABLE["bernoulli"].numpy(np.array(0.3, dtype), x, out=out, stream=np.random.Generator(np.random.PCG64(7)))
+    assert set(np.unique(out).tolist()) == {0.0, 1.0}
+    assert abs(out.mean() - 0.3) < 0.02  # more than four standard deviations of 10,000 draws
+    assert TABLE["bernoulli"].vjp is None
+
+
+def test_two_draws_never_merge():
+    ir = Interner(RULES)
+    x = ir.leaf("input", ("N", 3), name="x")
+    a, b = (ir.make("bernoulli", Fraction(1, 2), x, stream=s) for s in ("h#1", "h#2"))
+    assert a is not b
+    assert a.facts == ZERO_ONE
