@@ -132,7 +132,7 @@ class Forward:
 
 def side(step: Step, values: dict[int, Array]) -> Array:
     """The outcome of an operation that is `discrete`: equal arrays where nothing was crossed."""
-    return SIDES[step.op](values[step.out], *(values[a] for a in step.args), **dict(step.attrs))
+    return SIDES.get(step.op, _result)(values[step.out], *(values[a] for a in step.args), **dict(step.attrs))
 
 
 def _result(out: Array, *args: Array, **attrs: Any) -> Array:
@@ -151,7 +151,7 @@ def _hits(out: Array, x: Array, axes: tuple[int, ...], keep: bool) -> Array:
 
 SIDES: dict[str, Callable[..., Array]] = {
     **dict.fromkeys(("max", "min", "lt", "le", "gt", "ge", "eq", "ne"), _order),
-    **dict.fromkeys(("sign", "floor", "argmax", "onehot"), _result),
+    **dict.fromkeys(("sign", "floor", "argmax", "onehot"), _result),  # and random draws, which are the same at both ends
     **dict.fromkeys(("max_over", "min_over"), _hits),
     "abs": lambda out, x: np.sign(x),
     "where": lambda out, condition, a, b: condition != 0,
