@@ -79,7 +79,7 @@ def check(plan: Plan, dataset: Dataset, settings: Settings) -> Report:
     data = {name: np.ascontiguousarray(a[chosen]) for name, a in columns(dataset, "float64")["train"].items()}
     start = draw(plan.params, settings.seed, settings.rng)
     with pinned(1), np.errstate(all="ignore"):
-        forward = Forward(plan, data, len(chosen))
+        forward = Forward(plan, data, len(chosen), settings.seed)
         verdicts: dict[str, Verdict] = {}
         blamed: tuple[Line, str] | None = None
         for number, share in enumerate(JITTERS):
@@ -88,7 +88,7 @@ def check(plan: Plan, dataset: Dataset, settings: Settings) -> Report:
                 break
             at = _moved(start, plan, share, settings.seed, number)
             point = forward.point(at)
-            slopes, odd = _gradients(plan, data, len(chosen), at, point)
+            slopes, odd = _gradients(forward, at, point)
             for p in waiting:
                 found = _judged(p, point, slopes[p.name], settings.seed)
                 if p.name not in verdicts or found.verdict != UNKNOWN:
@@ -110,10 +110,11 @@ def _rms(x: Draw) -> float:
     return float(np.sqrt(np.mean(x**2))) if x.size else 0.0
 
 
-def _gradients(plan: Plan, data: dict[str, Draw], rows: int, at: Draw, point: Point) -> tuple[dict[str, Draw], tuple[Line, str] | None]:
+def _gradients(forward: Forward, at: Draw, point: Point) -> tuple[dict[str, Draw], tuple[Line, str] | None]:
     """What the kernel makes of it, as in training; and the first line whose number there is not that of its steps run by themselves."""
-    arrays = allocate(plan, at.copy())
-    kernel = Kernel(plan, ("forward", "gradient"), rows, arrays, inputs=data)
+    plan = forward.plan
+    arrays = allocate(plan, at.copy(), forward.seed)
+    kernel = Kernel(plan, ("forward", "gradient"), forward.rows, arrays, inputs=forward.data)
     kernel.run()
     slopes = {p.name: arrays.gradients[p.name].copy() for p in plan.params}
     lines = {line.value: line for line in plan.gradient}

@@ -14,9 +14,9 @@ import numpy as np
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Plan, Step
-from .init import Draw, generator
+from .init import Draw, draw, generator
 from .kernel import Array, evaluate
-from .program import ranges
+from .program import ranges, state_ranges
 
 # Operations without a scale of their own: they go straight, or bend in proportion to their operand, which two step sizes show.
 # All others (exp, tanh, softmax) bend over a distance of about 1, whatever the size of the operand.
@@ -57,7 +57,7 @@ class Point:
         for sign in (h, -h):
             moved = dict(self.values)
             moved[register] = self.values[register] + sign * direction
-            found = evaluate(steps, moved, self.forward.rows)
+            found = evaluate(steps, moved, self.forward.rows, self.forward.seed)
             there = [side(step, found) for step in steps if TABLE[step.op].discrete]
             if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(here, there, strict=True)):
                 return None
@@ -82,11 +82,12 @@ class Point:
 
 @dataclass(slots=True, eq=False)
 class Forward:
-    """The forward and gradient lines of a plan on `rows` rows of `data`."""
+    """The forward and gradient lines of a plan on `rows` rows of `data`, with states and draws as in the first step of a seed."""
 
     plan: Plan
     data: dict[str, Draw]
     rows: int
+    seed: int = 0
     _after: dict[int, list[Step]] = field(default_factory=dict[int, "list[Step]"])
 
     def point(self, params: Draw) -> Point:
@@ -99,7 +100,10 @@ class Forward:
                 values[v.id] = self.data[v.name]
         for p, (start, stop) in zip(self.plan.params, ranges(self.plan), strict=True):
             values[p.value] = params[start:stop].reshape(p.shape)
-        values = evaluate(self.plan.steps("forward", "gradient"), values, self.rows)
+        states = draw(self.plan.model_states, self.seed)
+        for s, (start, stop) in zip(self.plan.model_states, state_ranges(self.plan), strict=True):
+            values[s.value] = states[start:stop].reshape(s.shape)
+        values = evaluate(self.plan.steps("forward", "gradient"), values, self.rows, self.seed)
         loss = float(values[self.plan.loss])
         return Point(self, values, loss, max(abs(loss), self._rounding(values, loss)))
 
@@ -111,7 +115,7 @@ class Forward:
             found = dict(values)
             for step in self.plan.steps("forward"):
                 row = TABLE[step.op]
-                out = evaluate([step], {a: found[a] for a in step.args}, self.rows)[step.out]
+                out = evaluate([step], {a: found[a] for a in step.args}, self.rows, self.seed)[step.out]
                 exact = row.discrete or row.kind in {"view", "move"}
                 found[step.out] = out if exact else out * (1 + NUDGE * random.standard_normal(out.shape))
             moved = max(moved, abs(float(found[self.plan.loss]) - loss) / NUDGE)
