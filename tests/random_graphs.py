@@ -150,6 +150,8 @@ class Draft:
     def pick(self, want=lambda shape: True):
         """A value, more often a late one, or None."""
         fits = [i for i, s in enumerate(self.shapes) if self.body[i].op not in {"const", "N"} and want(s)]
+        if self.language:  # a transposed batch stands only left of @
+            fits = [i for i in fits if "N" not in self.shapes[i][1:]]
         if not fits:
             return None
         return int(fits[-1 - min(int(self.rng.geometric(0.25)) - 1, len(fits) - 1)] if self.rng.random() < 0.6 else self.rng.choice(fits))
@@ -335,7 +337,7 @@ def attempt(d):
         step(d)
     loss = None
     for _ in range(int(rng.integers(1, 5))):
-        common = [cross_entropy, binary_cross_entropy, lambda d: d.pick(lambda s: not d.language or "N" not in s[1:])]
+        common = [cross_entropy, binary_cross_entropy, lambda d: d.pick()]
         x = common[int(rng.choice(3, p=[0.15, 0.15, 0.7]))](d)
         if x is not None and d.shapes[x]:
             x = d.do("sum", x, axes=tuple(range(len(d.shapes[x]))), keep=False)
@@ -456,3 +458,55 @@ def deviation(actual, expected):
         return math.inf
     error = np.abs(np.asarray(actual) - expected).max(initial=0)
     return float(error / max(np.abs(expected).max(initial=0), FLOOR)) if np.isfinite(error) else math.inf
+
+
+# --- as a .mlp file ------------------------------------------------------------------------------
+
+SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "^", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "matmul": "@"}
+
+
+def to_mlp(p):
+    """The program as a model file: what is named or read twice is a statement, the rest stands where it is read."""
+    readers = Counter(a for e in p.body for a in e.args)
+    written: dict[int, str] = {}
+    statements: list[str] = []
+    for i, e in enumerate(p.body):
+        parts = [written[a] for a in e.args]
+        match e.op:
+            case "input":
+                written[i] = f"v{i}"
+                continue
+            case "param":
+                dims = f" [{', '.join(map(str, p.shapes[i]))}]" if p.shapes[i] else ""
+                written[i] = f"v{i}"
+                statements.append(f"param v{i}{dims} ~ zeros")
+                continue
+            case "const":
+                number = e.attrs["number"]
+                text = str(number.numerator) if number.denominator == 1 else f"{number.numerator} / {number.denominator}"
+                written[i] = text if number >= 0 and number.denominator == 1 else f"({text})"
+                continue
+            case "N":
+                written[i] = "rows(v0)"
+                continue
+            case "neg":
+                text = f"-{parts[0]}"
+            case "sum" | "max_over" | "min_over":
+                word = {(len(p.shapes[e.args[0]]) - 1,): ", axis = features"} if e.attrs["keep"] else {(0,): ", axis = batch"}
+                whole = len(e.attrs["axes"]) == len(p.shapes[e.args[0]]) and not e.attrs["keep"]
+                text = f"{e.op.removesuffix('_over')}({parts[0]}{'' if whole else word[e.attrs['axes']]})"
+            case "slice":
+                text = f"{parts[0]}[:, {e.attrs['start']}:{e.attrs['stop']}]"
+            case _ if e.op in SYMBOLS:
+                text = f"{parts[0]} {SYMBOLS[e.op]} {parts[1]}"
+            case _:
+                text = f"{e.op}({', '.join(parts)})"
+        if i != p.loss and (i in p.named or readers[i] != 1) and e.op != "transpose":
+            written[i] = f"v{i}"
+            statements.append(f"v{i} = {text}")
+        else:
+            written[i] = text if i == p.loss else f"({text})"
+    data = "\n".join(f"  v{i} = column{i}" for i in p.of("input"))
+    model = "\n".join(f"  {s}" for s in [*statements, "yhat = tanh(v0)"])
+    train = "train {\n  optimizer = sgd(lr = 0.1)\n  epochs = 1\n  batch = all\n}\n"
+    return f"data {{\n{data}\n}}\n\nmodel {{\n{model}\n}}\n\nloss = {written[p.loss]}\n\n{train}"
