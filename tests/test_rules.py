@@ -92,6 +92,23 @@ PAIRS = [
     Pair("same_shape", lambda v: f("reshape", v.w, shape=(3, 2)), lambda v: v.w, (lambda v: f("reshape", v.w, shape=(2, 3)),)),
     Pair("chosen", lambda v: f("where", v.k(1), v.x, v.z), lambda v: v.x, (lambda v: f("where", v.s, v.x, v.z),)),
     Pair("chosen", lambda v: f("where", v.k(0), v.x, v.a), lambda v: wide(v.a), (lambda v: f("where", v.x, v.k(1), v.k(0)),)),
+    Pair(
+        "both_sides",
+        lambda v: f("where", v.x, v.z, v.k(0)) + f("where", v.x, v.k(0), v.t),
+        lambda v: f("where", v.x, v.z, v.t),
+        (
+            lambda v: f("where", v.x, v.z, v.k(0)) + f("where", v.z, v.k(0), v.t),
+            lambda v: f("where", v.x, v.z, v.k(0)) + f("where", v.x, v.t, v.k(0)),
+            lambda v: f("where", v.x, v.z, v.k(0)) + v.named(f("where", v.x, v.k(0), v.t)),
+            lambda v: f("where", v.x, v.z, v.k(1)) + f("where", v.x, v.k(0), v.t),
+        ),
+    ),
+    Pair(
+        "both_sides",
+        lambda v: 3 * f("where", v.x, v.k(0), v.t) + f("where", v.x, v.z, v.k(0)),
+        lambda v: f("where", v.x, v.z, 3 * v.t),
+        (lambda v: v.s * f("where", v.x, v.k(0), v.t) + f("where", v.x, v.z, v.k(0)),),
+    ),
     Pair("broadcast", lambda v: wide(v.a) * v.x, lambda v: v.a * v.x, (lambda v: v.a * v.x, lambda v: v.named(wide(v.a)) * v.x)),
     Pair("broadcast", lambda v: f("exp", wide(v.a)), lambda v: wide(f("exp", v.a)), (lambda v: f("exp", v.a),)),
     Pair("broadcast", lambda v: wide(v.a) + wide(v.s), lambda v: wide(v.a + v.s), (lambda v: v.a + v.s,)),

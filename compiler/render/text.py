@@ -56,7 +56,7 @@ def forward(plan: Plan, column: int) -> list[str]:
         *first, last = _left(line, pad, column)
         rows.extend(first)
         place = str(line.line).rjust(10) if line.line else ""
-        rows.append((last.ljust(column) + shapes.show(line.shape).ljust(size) + tail.ljust(tail_width) + place).rstrip())
+        rows.append((last.ljust(column - 2) + "  " + shapes.show(line.shape).ljust(size) + tail.ljust(tail_width) + place).rstrip())
         rows.extend(f"{MARGIN}     # {part}" for part in _folded(below, WIDTH - 8))
     return rows
 
@@ -70,7 +70,7 @@ def gradient(plan: Plan, column: int) -> list[str]:
         *first, last = _left(line, pad, column)
         rows.extend(first)
         reasons = _folded(line.by, max(WIDTH - column - size, 30)) or [""]
-        rows.append((last.ljust(column) + shapes.show(line.shape).ljust(size) + reasons[0]).rstrip())
+        rows.append((last.ljust(column - 2) + "  " + shapes.show(line.shape).ljust(size) + reasons[0]).rstrip())
         rows.extend(" " * (column + size) + more for more in reasons[1:])
     return rows
 
@@ -81,7 +81,9 @@ def update(plan: Plan) -> list[str]:
     names = [p.name for p in plan.params]
     told = " ".join(names)
     if len(told) > WIDTH - 20:
-        some = names[:6]
+        some = names[:1]
+        while len(" ".join(names[: len(some) + 1])) < WIDTH - 40:
+            some = names[: len(some) + 1]
         told = f"{' '.join(some)} and {len(names) - len(some)} more"
     pad = max(len(line.target) for line in plan.update)
     rows = [f"update   every {w} of {told}"]
@@ -148,7 +150,7 @@ def _cut(text: str, room: int) -> int:
     best: dict[int, int] = {}
     for i, c in enumerate(text):
         depth += (c in "([") - (c in ")]")
-        if c == " " and 0 < i <= room and i + 1 < len(text) and text[i + 1] in "+-*/@=<>" and text[i + 2 : i + 3] in " =":
+        if c == " " and 0 < i <= room and i + 1 < len(text) and text[i + 1] in "+-*/@<>" and text[i + 2 : i + 3] in " =":
             rank = 3 * depth + {"+": 0, "-": 0}.get(text[i + 1], 1)
             best[rank] = i
         elif c == "," and 0 < i < room:
