@@ -1,0 +1,124 @@
+"""The rewrites that compute safely what a user writes as the textbook does: right at any size of the argument.
+
+Each is a rule like those of `simplify`, whose tables list them; they run on the forward graph as it is built, before the
+sweep, because afterwards one would need `p * (y / p) -> y`, which is false at p = 0.
+"""
+
+from __future__ import annotations
+
+from .ir import Node
+from .ops import call
+
+
+def is_one(node: Node) -> bool:
+    """Whether the node is the constant 1."""
+    return node.op == "const" and node.value == 1
+
+
+def over_features(node: Node) -> bool:
+    """Whether a reduction runs over the last axis and keeps it."""
+    return bool(node.attr("keep")) and node.attr("axes") == (len(node.args[0].shape) - 1,)
+
+
+def other_term(node: Node, op: str = "exp") -> Node | None:
+    """x, where the node is `1 + op(x)` either way round."""
+    if node.op == "add":
+        for one, term in (node.args, node.args[::-1]):
+            if is_one(one) and term.op == op:
+                return term.args[0]
+    return None
+
+
+def softmax(n: Node) -> Node | None:
+    """exp(z) / sum(exp(z), axis = features)  ->  softmax(z)."""
+    e, total = n.args
+    fits = e.op == "exp" and total.op == "sum" and total.args[0] is e and over_features(total)
+    return call("softmax", e.args[0]) if fits else None
+
+
+def shift(n: Node) -> Node | None:
+    """softmax(z - c)  ->  softmax(z), where c is one number a row."""
+    z = n.args[0]
+    if z.op == "sub" and z.args[0].shape == z.shape and (not z.args[1].shape or z.args[1].shape[-1] == 1):
+        return call("softmax", z.args[0])
+    return None
+
+
+def log_of_softmax(n: Node) -> Node | None:
+    """log(softmax(z))  ->  log_softmax(z)."""
+    return call("log_softmax", n.args[0].args[0]) if n.args[0].op == "softmax" else None
+
+
+def logsumexp(n: Node) -> Node | None:
+    """log(sum(exp(z)))  ->  logsumexp(z), over the same axes."""
+    total = n.args[0]
+    if total.op == "sum" and total.args[0].op == "exp":
+        return call("logsumexp", total.args[0].args[0], **dict(total.attrs))
+    return None
+
+
+def log_softmax(n: Node) -> Node | None:
+    """z - logsumexp(z, axis = features)  ->  log_softmax(z)."""
+    z, total = n.args
+    return call("log_softmax", z) if total.op == "logsumexp" and total.args[0] is z and over_features(total) else None
+
+
+def sigmoid(n: Node) -> Node | None:
+    """1 / (1 + exp(t))  ->  sigmoid(-t)  and  exp(t) / (1 + exp(t))  ->  sigmoid(t)."""
+    top, bottom = n.args
+    t = other_term(bottom)
+    if t is None:
+        return None
+    if is_one(top):
+        return call("sigmoid", -t)
+    return call("sigmoid", t) if top.op == "exp" and top.args[0] is t else None
+
+
+def one_minus_sigmoid(n: Node) -> Node | None:
+    """1 - sigmoid(z)  ->  sigmoid(-z)."""
+    one, s = n.args
+    return call("sigmoid", -s.args[0]) if is_one(one) and s.op == "sigmoid" else None
+
+
+def softplus(n: Node) -> Node | None:
+    """log(1 + exp(x)) and log1p(exp(x))  ->  softplus(x)."""
+    inner = n.args[0]
+    x = inner.args[0] if n.op == "log1p" and inner.op == "exp" else other_term(inner) if n.op == "log" else None
+    return None if x is None else call("softplus", x)
+
+
+def log_sigmoid(n: Node) -> Node | None:
+    """log(sigmoid(x))  ->  -softplus(-x)."""
+    return -call("softplus", -n.args[0].args[0]) if n.args[0].op == "sigmoid" else None
+
+
+def log1p(n: Node) -> Node | None:
+    """log(1 + t), log(t + 1)  ->  log1p(t)  and  log(1 - t)  ->  log1p(-t)."""
+    inner = n.args[0]
+    if inner.op == "sub" and is_one(inner.args[0]):
+        return call("log1p", -inner.args[1])
+    if inner.op == "add":
+        for one, t in (inner.args, inner.args[::-1]):
+            if is_one(one) and t.shape == inner.shape:
+                return call("log1p", t)
+    return None
+
+
+def expm1(n: Node) -> Node | None:
+    """exp(x) - 1  ->  expm1(x)."""
+    e, one = n.args
+    return call("expm1", e.args[0]) if e.op == "exp" and is_one(one) else None
+
+
+def logistic(n: Node) -> Node | None:
+    """(1 - t) * sigmoid(z) - t * sigmoid(-z)  ->  sigmoid(z) - t."""
+    left, right = n.args
+    if left.op != "mul" or right.op != "mul":
+        return None
+    (rest, up), (t, down) = left.args, right.args
+    complement = rest.op == "sub" and is_one(rest.args[0]) and rest.args[1] is t
+    if not complement or up.op != "sigmoid" or down.op != "sigmoid":
+        return None
+    z, minus = up.args[0], down.args[0]
+    mirrored = (minus.op == "neg" and minus.args[0] is z) or (z.op == "neg" and z.args[0] is minus)
+    return up - t if mirrored else None
