@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from .compiler import graph as graphs
-from .compiler.definitions import library
 from .compiler.footprint import Footprint
-from .compiler.pipeline import Compilation, checked, compile, undisturbed
+from .compiler.pipeline import Compilation, compile, undisturbed
 from .compiler.plan import Plan
-from .compiler.settings import Settings, override, resolve
-from .dsl.diagnostics import Diagnostic, MlpcError
+from .compiler.settings import Settings, override
+from .compiler.survey import survey
+from .dsl.diagnostics import MlpcError
 from .dsl.parse import load_file, parse
 from .dsl.syntax import Program
 from .runtime import memory
@@ -107,18 +107,14 @@ def loads(text: str, folder: str | os.PathLike[str] | None = None, overrides: It
 
 def _assembled(program: Program, folder: Path | None, data_root: Path | None, began: float) -> Model:
     """Names and settings first, which the data needs; then data; then the plans. Faults of all three are raised together."""
-    faults: list[Diagnostic] = []
     with undisturbed():
-        lib = library(program)
-        graph, found = graphs.build(program, lib)
-        faults += found
-        settings = checked(lambda: resolve(program, lib), faults)
+        known = survey(program)
         reading = time.perf_counter()
         try:
-            seed = settings.seed if settings else 0
-            dataset = read(program, folder, targets=graphs.targets(graph), seed=seed, data_root=data_root)
+            seed = known.settings.seed if known.settings else 0
+            dataset = read(program, folder, targets=graphs.targets(known.graph), seed=seed, data_root=data_root)
         except MlpcError as error:
-            raise MlpcError(*dict.fromkeys((*faults, *error.diagnostics)), status=error.status) from None
+            raise MlpcError(*dict.fromkeys((*known.faults, *error.diagnostics)), status=error.status) from None
         done = time.perf_counter()
         compilation = compile(program, dataset.schema)
     seconds = {"data": done - reading, "compile": time.perf_counter() - began - (done - reading)}

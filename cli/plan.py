@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from ..compiler.definitions import bind, library, signature
+from ..compiler.definitions import bind, signature
+from ..compiler.library import library
 from ..compiler.render.json import plan_document
 from ..compiler.render.text import plan_text
 from ..dsl.syntax import Call, Expr, Span

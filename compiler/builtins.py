@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..dsl.diagnostics import did_you_mean, fault
 from ..dsl.syntax import Call, Expr, Name, Slice
-from . import evaluate, shapes
+from . import evaluate, shapes, unfold
 from .constants import whole
 from .instances import Frame, Words
 from .ir import Node
@@ -23,7 +23,7 @@ Handler = Callable[["Lowering", Call, Bound, "Frame"], Node]
 
 def _elementwise(op: str, *parameters: str) -> Handler:
     def handler(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
-        return evaluate.operation(low, op, e, [(bound[p], low.node(bound[p], frame)) for p in parameters])
+        return evaluate.operation(low, op, e, [(bound[p], low.node(bound[p], frame)) for p in parameters], frame)
 
     return handler
 
@@ -34,7 +34,7 @@ def _where(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
     if condition.value is not None:
         return low.node(bound["a" if condition.value != 0 else "b"], frame)
     sides = [(bound[p], low.node(bound[p], frame)) for p in ("a", "b")]
-    return evaluate.operation(low, "where", e, [(bound["condition"], condition), *sides])
+    return evaluate.operation(low, "where", e, [(bound["condition"], condition), *sides], frame)
 
 
 def axis_word(bound: Bound) -> str:
@@ -48,17 +48,18 @@ def axis_word(bound: Bound) -> str:
     return e.id
 
 
-def reduced(low: Lowering, op: str, e: Call, bound: Bound, x: Node) -> Node:
+def reduced(low: Lowering, op: str, bound: Bound, x: Node, frame: Frame) -> Node:
     """A reduction over everything, over the features (kept with size 1), or over the batch (gone)."""
     word = axis_word(bound)
     rank = len(x.shape)
     if word == "batch" and not shapes.batched(x.shape):
-        text = bound["x"].span.text
-        raise fault("E0236", bound["axis"].span, f"`{text}` is {shapes.show(x.shape)} and has no rows of the batch")
+        message = f"`{evaluate.spoken(bound['x'], frame)}` is {shapes.show(x.shape)} and has no rows of the batch"
+        raise fault("E0236", bound["axis"].span, message, "leave `axis` out, or write axis = features")
     if word == "features" and not rank:
-        raise fault("E0236", bound["axis"].span, f"`{bound['x'].span.text}` is one number and has no features")
+        message = f"`{evaluate.spoken(bound['x'], frame)}` is one number and has no features"
+        raise fault("E0236", bound["axis"].span, message, "a value with a row of numbers is needed")
     if "N" in x.shape[1:]:
-        raise fault("E0231", bound["x"].span, "a transposed batch stands only left of `@`")
+        raise evaluate.transposed(bound["x"], x, frame)
     if not rank:
         return x
     axes = {"all": tuple(range(rank)), "features": (rank - 1,), "batch": (0,)}[word]
@@ -66,12 +67,12 @@ def reduced(low: Lowering, op: str, e: Call, bound: Bound, x: Node) -> Node:
 
 
 def _sum(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
-    return reduced(low, "sum", e, bound, low.node(bound["x"], frame))
+    return reduced(low, "sum", bound, low.node(bound["x"], frame), frame)
 
 
 def _mean(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
     x = low.node(bound["x"], frame)
-    total = reduced(low, "sum", e, bound, x)
+    total = reduced(low, "sum", bound, x, frame)
     word = axis_word(bound)
     sizes = {"all": x.shape, "features": x.shape[-1:], "batch": x.shape[:1]}[word]
     count: Node = low.ir.const(1)
@@ -90,9 +91,9 @@ def _extreme(name: str) -> Handler:
     def handler(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
         if "b" in bound:
             if "axis" in bound:
-                raise fault("E0206", e.span, f"`{name}` of two values is elementwise and takes no axis")
-            return evaluate.operation(low, name, e, [(bound[p], low.node(bound[p], frame)) for p in ("x", "b")])
-        return reduced(low, f"{name}_over", e, bound, low.node(bound["x"], frame))
+                raise fault("E0206", e.span, f"`{name}` of two values is elementwise and takes no axis", "leave out the axis, or the second value")
+            return evaluate.operation(low, name, e, [(bound[p], low.node(bound[p], frame)) for p in ("x", "b")], frame)
+        return reduced(low, f"{name}_over", bound, low.node(bound["x"], frame), frame)
 
     return handler
 
@@ -100,10 +101,10 @@ def _extreme(name: str) -> Handler:
 def _concat(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
     parts = [(a, low.node(a, frame)) for a in bound.values()]
     if not parts:
-        raise fault("E0206", e.span, "concat needs at least one value")
+        raise fault("E0206", e.span, "`concat` needs at least one value", "concat(a, b)")
     if len(parts) == 1:
         return parts[0][1]
-    return evaluate.operation(low, "concat", e, parts)
+    return evaluate.operation(low, "concat", e, parts, frame)
 
 
 def _rowwise(op: str) -> Handler:
@@ -112,26 +113,28 @@ def _rowwise(op: str) -> Handler:
         try:
             return low.ir.make(op, x)
         except ShapeError as error:
-            raise evaluate.misfit(low, e, [(text, x)], error) from None
+            raise evaluate.misfit(low, e, [(text, x)], error, frame) from None
 
     return handler
 
 
 def _onehot(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
-    return evaluate.operation(low, "onehot", e, [(bound["index"], low.node(bound["index"], frame))], size=low.size(bound["size"], frame))
+    return evaluate.operation(low, "onehot", e, [(bound["index"], low.node(bound["index"], frame))], frame, size=low.size(bound["size"], frame))
 
 
 def _cols(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
     x = low.node(bound["x"], frame)
     if not x.shape or not isinstance(x.shape[-1], int):
-        raise fault("E0236", bound["x"].span, f"`{bound['x'].span.text}` is {shapes.show(x.shape)} and has no columns")
+        raise fault("E0236", bound["x"].span, f"`{evaluate.spoken(bound['x'], frame)}` is {shapes.show(x.shape)} and has no columns",
+                    "a value with a row of numbers is needed")  # fmt: skip
     return low.ir.const(x.shape[-1])
 
 
 def _rows(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
     x = low.node(bound["x"], frame)
     if len(x.shape) < 2:
-        raise fault("E0236", bound["x"].span, f"`{bound['x'].span.text}` is {shapes.show(x.shape)} and has no rows")
+        raise fault("E0236", bound["x"].span, f"`{evaluate.spoken(bound['x'], frame)}` is {shapes.show(x.shape)} and has no rows",
+                    "a matrix or a batched value is needed")  # fmt: skip
     first = x.shape[0]
     return low.ir.const(first) if isinstance(first, int) else low.ir.leaf("symbol", (), name="N")
 
@@ -153,11 +156,42 @@ def _same(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
     """Demands that both have the same shape; [N, 1] does not stand for [N, k] here."""
     a, b = (low.node(bound[p], frame) for p in ("a", "b"))
     if a.shape != b.shape:
-        names = [bound[p].span.text for p in ("a", "b")]
-        raise fault(
-            "E0231", e.span, f"{names[0]} is {shapes.show(a.shape)} and {names[1]} is {shapes.show(b.shape)}; they must have the same shape"
-        )
+        names = [evaluate.spoken(bound[p], frame) for p in ("a", "b")]
+        message = f"{names[0]} is {shapes.show(a.shape)} and {names[1]} is {shapes.show(b.shape)}; they must have the same shape"
+        raise fault("E0231", e.span, message, _alike(names, a, b))
     return a
+
+
+def _alike(names: list[str], a: Node, b: Node) -> str:
+    """How two values come to the same shape: labels one-hot, or another width."""
+    if a.shape[:-1] != b.shape[:-1] or not a.shape:
+        return "both need a row for each row of data" if "N" in (*a.shape, *b.shape) else "give both the same shape"
+    if b.op == "input" and b.shape[-1] == 1:
+        return f"if `{names[1]}` is a column of labels:  {names[1]} = ... |> onehot; if it is a number a row, make {names[0]} 1 wide"
+    return f"make {names[0]} {b.shape[-1]} wide" + (f", as classes({names[1]}) says" if b.facts.onehot else "")
+
+
+def _repeat(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    """k applications of f, one after the other, each a fresh instance."""
+    x = low.node(bound["x"], frame)
+    f = unfold.applicable(low, bound["f"], frame)
+    for _ in range(low.size(bound["k"], frame)):
+        made = unfold.apply(low, f, [x], {}, e, frame)
+        assert isinstance(made, Node)
+        x = made
+    return x
+
+
+def _bernoulli(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    """0/1 shaped like x, 1 with probability q. Every evaluation of a call is a draw of its own; a sure outcome is no draw."""
+    q, x = low.node(bound["q"], frame), low.node(bound["x"], frame)
+    if q.shape:
+        raise fault("E0235", bound["q"].span, f"a probability is one number, and this is {shapes.show(q.shape)}")
+    if q.value is not None and not 0 <= q.value <= 1:
+        raise fault("E0235", bound["q"].span, f"a probability lies between 0 and 1, and this is {float(q.value)!r}")
+    if q.value is not None and q.value in {0, 1}:
+        return low.ir.make("broadcast", q, shape=x.shape)
+    return low.ir.make("bernoulli", q, x, stream=low.next_stream())
 
 
 def _expect(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
@@ -169,13 +203,23 @@ def _expect(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
         name = word.id if isinstance(word, Name) else ""
         if name not in WORDS["*facts"]:
             raise fault("E0206", word.span, f"`{word.span.text}` is not a fact", did_you_mean(name, WORDS["*facts"]))
-        if not getattr(x.facts, name):
-            raise fault("E0238", e.span, f"{bound['x'].span.text} must be {FACTS[name]}, and that is not known of it", HINTS.get(name, ""))
+        if name == "several_rows":
+            low.several_rows = low.several_rows or e.span
+        elif not getattr(x.facts, name):
+            message = f"`{evaluate.spoken(bound['x'], frame)}` must be {FACTS[name]}, and that is not known of it"
+            hint = HINTS["column"] if name == "simplex" and x.shape[-1:] == (1,) else HINTS[name]
+            raise fault("E0238", e.span, message, hint)
     return x
 
 
 FACTS = {"simplex": "a distribution in every row (>= 0, summing to 1)", "onehot": "one-hot", "integer": "whole", "bounded": "bounded"}
-HINTS = {"simplex": "end the model with softmax(...); for one probability use binary_cross_entropy; for labels write  y = ... |> onehot"}
+HINTS = {
+    "simplex": "softmax(...) of it is one; if each column is a probability by itself, use binary_cross_entropy",
+    "column": "one column is one probability: use binary_cross_entropy",
+    "onehot": "y = ... |> onehot makes such a value of labels",
+    "integer": "floor(...) makes whole numbers",
+    "bounded": "sigmoid(...) and tanh(...) are bounded; `|> clip(low, high)` bounds data",
+}
 
 
 def columns_slice(low: Lowering, e: Slice, frame: Frame) -> Node:
@@ -184,7 +228,8 @@ def columns_slice(low: Lowering, e: Slice, frame: Frame) -> Node:
     text = e.value.span.text
     if len(e.subscripts) != len(x.shape):
         raise fault(
-            "E0237", e.span, f"`{text}` is {shapes.show(x.shape)}: {len(x.shape)} subscripts are needed, and here are {len(e.subscripts)}"
+            "E0237", e.span, f"`{text}` is {shapes.show(x.shape)}: it takes {_count(len(x.shape))}, and here {_are(len(e.subscripts))}",
+            f"a column is {text}[:, 0]" if len(x.shape) == 2 else "one subscript an axis, `:` for all of it",
         )
     for axis, (s, size) in enumerate(zip(e.subscripts, x.shape, strict=True)):
         if s.start is None and s.stop is None and not s.is_index:
@@ -201,7 +246,10 @@ def columns_slice(low: Lowering, e: Slice, frame: Frame) -> Node:
             last = size if stop is None else stop + size if stop < 0 else stop
         if not 0 <= first < last <= size:
             raise fault(
-                "E0237", s.span, f"`{s.span.text}` does not lie within the {size} columns of `{text}`", f"0 to {size}, the end not included"
+                "E0237",
+                s.span,
+                f"`{s.span.text}` is empty" if first == last else f"`{s.span.text}` does not lie within the {size} columns of `{text}`",
+                f"columns are 0 to {size - 1}; a range begins with its first and ends before its last number: 0:{size} is all",
             )
         if (first, last) != (0, size):
             x = low.ir.make("slice", x, axis=axis, start=first, stop=last)
@@ -213,8 +261,16 @@ def _bounds(low: Lowering, e: Expr | None, frame: Frame) -> int | None:
         return None
     n = whole(low.constant(e, frame))
     if n is None:
-        raise fault("E0233", e.span, f"a subscript is a whole number, and `{e.span.text}` is not")
+        raise fault("E0233", e.span, f"a subscript is a whole number, and `{e.span.text}` is not", "h[:, 0:2] is the first two columns")
     return n
+
+
+def _count(n: int) -> str:
+    return f"{n} subscript{'' if n == 1 else 's'}"
+
+
+def _are(n: int) -> str:
+    return f"{'is' if n == 1 else 'are'} {n}"
 
 
 HANDLERS: dict[str, Handler] = {
@@ -229,6 +285,8 @@ HANDLERS: dict[str, Handler] = {
     "classes": _classes,
     "same": _same,
     "expect": _expect,
+    "repeat": _repeat,
+    "bernoulli": _bernoulli,
     "sum": _sum,
     "mean": _mean,
     "max": _extreme("max"),

@@ -7,15 +7,10 @@ from what the body does with it.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
-
-import networkx as nx
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault
-from ..dsl.parse import parse
 from ..dsl.syntax import (
     Assign,
     Call,
@@ -25,14 +20,12 @@ from ..dsl.syntax import (
     Name,
     Param,
     Prime,
-    Program,
     Return,
     State,
     Statement,
     children,
-    walk,
 )  # fmt: skip
-from .vocabulary import BUILTINS, RESERVED, WORDS
+from .vocabulary import BUILTINS, FUNCTIONS, RESERVED, WORDS
 
 VALUE, FUNCTION, INITIALIZER = "value", "function", "initializer"
 
@@ -53,11 +46,12 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """All definitions that a program sees. `notes` say which of std's the user's shadow."""
+    """All definitions that a program sees. `notes` say which of std's the user's shadow; `broken` are those at fault."""
 
     user: Mapping[str, Function]
     std: Mapping[str, Function]
     notes: tuple[str, ...] = field(default=())
+    broken: frozenset[str] = frozenset()
 
     def find(self, name: str, home: str = "user") -> Function | None:
         """The definition that `name` means in the user's text or in std's; None for the language's own and the unknown."""
@@ -69,29 +63,12 @@ class Library:
         defined = [f.name for f in (*self.user.values(), *self.std.values()) if f.definition.kind in kinds]
         return sorted({*defined, *(BUILTINS if "builtin" in kinds else ())})
 
-    def unknown(self, name: Name, *kinds: str) -> MlpcError:
-        """The diagnosis for a function that does not exist."""
-        return fault("E0205", name.span, f"there is no function `{name.id}`", did_you_mean(name.id, self.names(*kinds)))
-
-
-def library(program: Program) -> Library:
-    """The library of a program: its own definitions over std's. Raises every fault of the definitions."""
-    std = standard()
-    user, faults = _collect(program.definitions, "user", std)
-    lib = Library(user, std, tuple(f"`{n}` here shadows the standard library's" for n in user if n in std))
-    for function in user.values():
-        faults.extend(_check_body(function, lib))
-    if faults:
-        raise MlpcError(*faults)
-    return lib
-
-
-@functools.cache
-def standard() -> Mapping[str, Function]:
-    """The standard library, parsed once a process."""
-    texts = sorted((p for p in files("mlpc.std").iterdir() if p.name.endswith(".mlp")), key=lambda p: p.name)
-    definitions = [d for p in texts for d in parse(p.read_text("utf-8"), f"std/{p.name}").definitions]
-    return _collect(definitions, "std", {})[0]
+    def unknown(self, name: Name, values: Iterable[str] = ()) -> Diagnostic:
+        """The diagnosis for a function that does not exist; `values` are the names that stand for values there."""
+        if name.id in values:
+            return Diagnostic("E0205", name.span, f"`{name.id}` is a value, not a function", "write `*` to multiply, or call a function of it")
+        near = did_you_mean(name.id, self.names("fn", "block", "builtin"))
+        return Diagnostic("E0205", name.span, f"there is no function `{name.id}`", near or f"define it: fn {name.id}(x) = ...")
 
 
 def bind(call: Call, parameters: Iterable[tuple[str, bool]], shown: str) -> dict[str, Expr]:
@@ -104,6 +81,7 @@ def bind(call: Call, parameters: Iterable[tuple[str, bool]], shown: str) -> dict
     rest = next((n for n, _ in order if n.startswith("*")), None)
     signature = f"{shown}({', '.join(n for n, _ in order)})"
     bound: dict[str, Expr] = {}
+    by_name: set[str] = set()
     extra = 0
     place = 0
     for arg in call.args:
@@ -112,21 +90,26 @@ def bind(call: Call, parameters: Iterable[tuple[str, bool]], shown: str) -> dict
                 hint = did_you_mean(arg.name.id, names)
                 raise fault("E0206", arg.name.span, f"`{shown}` has no parameter `{arg.name.id}`; it is {signature}", hint)
             if arg.name.id in bound:
-                raise fault("E0206", arg.name.span, f"`{arg.name.id}` is given twice")
+                how = "by name" if arg.name.id in by_name else "by place and by name"
+                raise fault("E0206", arg.name.span, f"`{arg.name.id}` is given twice, {how}; it is {signature}", "leave one of them out")
+            by_name.add(arg.name.id)
             bound[arg.name.id] = arg.value
         elif place < len(names):
             if names[place] in bound:
-                raise fault("E0206", arg.span, f"`{names[place]}` is given twice, by place and by name; it is {signature}")
+                raise fault("E0206", arg.span, f"`{names[place]}` is given twice, by place and by name; it is {signature}", "leave one of them out")
             bound[names[place]] = arg.value
             place += 1
         elif rest is not None:
             bound[f"{rest}.{extra}"] = arg.value
             extra += 1
         else:
-            raise fault("E0206", arg.span, f"`{shown}` takes at most {len(names)} arguments; it is {signature}")
+            most = f"at most {len(names)} argument{'' if len(names) == 1 else 's'}" if names else "no argument"
+            hint = "what stands before `|>` is the first argument" if call.piped else "leave this one out"
+            raise fault("E0206", arg.span, f"`{shown}` takes {most}; it is {signature}", hint)
     missing = [n for n, required in order if required and n not in bound and not n.startswith("*")]
     if missing:
-        raise fault("E0206", call.span, f"`{shown}` also needs {' and '.join(f'`{m}`' for m in missing)}; it is {signature}")
+        text = " and ".join(f"`{m}`" for m in missing)
+        raise fault("E0206", call.span, f"`{shown}` {'also ' if bound else ''}needs {text}; it is {signature}", f"add {text}")
     return bound
 
 
@@ -140,6 +123,12 @@ def builtin_signature(name: str) -> list[tuple[str, bool]]:
     return [(p, default is None) for p, default in BUILTINS[name].items()]
 
 
+def builtin_kind(name: str, parameter: str) -> str:
+    """What a parameter of a function of the language takes."""
+    base = parameter.split(".")[0]
+    return FUNCTION if base in FUNCTIONS.get(name, ()) else "word" if base in WORDS else VALUE
+
+
 def argument_kinds(call: Call, lib: Library, home: str, local_functions: Iterable[str] = ()) -> list[tuple[Expr, str]]:
     """Each argument of a call with what it stands for: `value`, `function`, `initializer` or `word`."""
     name = call.function.id
@@ -148,8 +137,67 @@ def argument_kinds(call: Call, lib: Library, home: str, local_functions: Iterabl
         return [(e, function.kinds[p]) for p, e in bind(call, signature(function), name).items()]
     if name in BUILTINS and name not in local_functions:
         bound = bind(call, builtin_signature(name), name)
-        return [(e, "word" if p.split(".")[0] in WORDS else VALUE) for p, e in bound.items()]
+        return [(e, builtin_kind(name, p)) for p, e in bound.items()]
     return [(a.value, VALUE) for a in call.args]
+
+
+def applied_faults(
+    expr: Expr, lib: Library, home: str = "user", local: Iterable[str] = (), values: Iterable[str] = ()
+) -> Iterator[Diagnostic]:
+    """The faults of the calls in an expression: no such function, arguments that do not fit, no function where one is wanted.
+
+    `local` are the parameters that are functions, `values` the names that stand for values.
+    """
+    if not isinstance(expr, Call) or expr.function.id in local:
+        for child in children(expr):
+            yield from applied_faults(child, lib, home, local, values)
+        return
+    problem = _not_callable(expr.function, lib, home, values)
+    if problem:
+        yield problem
+    function = lib.find(expr.function.id, home)
+    try:
+        bound = {} if problem else bind(expr, signature(function) if function else builtin_signature(expr.function.id), expr.function.id)
+    except MlpcError as error:
+        yield from error.diagnostics
+        bound = {}
+    builtin = expr.function.id
+    kinds = {id(e): (p, function.kinds[p] if function else builtin_kind(builtin, p)) for p, e in bound.items()}
+    for arg in expr.args:
+        parameter, kind = kinds.get(id(arg.value), ("", VALUE))
+        if kind in {VALUE, "word"}:
+            yield from applied_faults(arg.value, lib, home, local, values)
+            continue
+        word = arg.value if isinstance(arg.value, Name) else arg.value.function if isinstance(arg.value, Call) else None
+        given = arg.value.args if isinstance(arg.value, Call) else ()
+        text = " ".join(arg.value.span.text.split())
+        if kind == FUNCTION and word is None:
+            message = f"`{parameter}` of `{expr.function.id}` is a function, and this is `{text}`"
+            yield Diagnostic("E0235", arg.value.span, message, f"{parameter} = relu, or {parameter} = leaky_relu(0.1)")
+        elif kind == FUNCTION and word is not None and word.id not in local:
+            if word.id in values and lib.find(word.id, home) is None and word.id not in BUILTINS:
+                message = f"`{parameter}` of `{expr.function.id}` is a function, and `{word.id}` is a value"
+                hint = "what stands before `|>` is the first argument" if expr.piped else f"the arguments are {shown_signature(expr.function.id, function)}"
+                yield Diagnostic("E0235", word.span, message, hint)
+            elif wrong := _not_callable(word, lib, home, values):
+                yield wrong
+        for inner in given if kind == FUNCTION else ():
+            yield from applied_faults(inner.value, lib, home, local, values)
+
+
+def _not_callable(name: Name, lib: Library, home: str, values: Iterable[str]) -> Diagnostic | None:
+    """The fault of a name as a function, if it has one."""
+    function = lib.find(name.id, home)
+    if function is None and name.id not in BUILTINS:
+        return lib.unknown(name, values)
+    if function is not None and function.definition.kind == "update":
+        return Diagnostic("E0205", name.span, f"`{name.id}` is an update, not a function", f"it stands in `train`: optimizer = {name.id}")
+    return None
+
+
+def shown_signature(name: str, function: Function | None) -> str:
+    """`dense(x, width, act, init)`."""
+    return f"{name}({', '.join(p for p, _ in (signature(function) if function else builtin_signature(name)))})"
 
 
 def expressions(statement: Statement) -> tuple[Expr, ...]:
@@ -180,97 +228,6 @@ def value_names(expr: Expr, lib: Library, home: str = "user", local_functions: I
         case _:
             for child in children(expr):
                 yield from value_names(child, lib, home, local_functions)
-
-
-def _collect(definitions: Iterable[Definition], home: str, std: Mapping[str, Function]) -> tuple[dict[str, Function], list[Diagnostic]]:
-    """Functions by name, kinds of parameters found by going round until nothing changes; circles are faults."""
-    faults: list[Diagnostic] = []
-    by_name: dict[str, Definition] = {}
-    for d in definitions:
-        if d.name.id in BUILTINS:
-            faults.append(Diagnostic("E0207", d.name.span, f"`{d.name.id}` is a function of the language itself", "choose another name"))
-        elif d.name.id in by_name:
-            first = by_name[d.name.id].name.span
-            faults.append(Diagnostic("E0203", d.name.span, f"`{d.name.id}` is already defined on line {first.line}"))
-        else:
-            by_name[d.name.id] = d
-    calls = nx.DiGraph()
-    for name, d in by_name.items():
-        calls.add_node(name)
-        calls.add_edges_from((name, c.function.id) for c in _calls(d) if c.function.id in by_name)
-    for circle in sorted(nx.simple_cycles(calls), key=lambda c: min(by_name[n].span.start for n in c)):
-        start = min(range(len(circle)), key=lambda i: by_name[circle[i]].span.start)
-        path = circle[start:] + circle[:start]
-        round_trip = " -> ".join(f"`{n}`" for n in (*path, path[0]))
-        faults.append(Diagnostic("E0208", by_name[path[0]].name.span, f"{round_trip}: a definition cannot use itself"))
-    if faults:
-        return {}, faults
-    kinds = {name: {p.name.id: VALUE for p in d.parameters} for name, d in by_name.items()}
-    known = {name: dict(f.kinds) for name, f in std.items()} | kinds
-    order = [n for n in reversed(list(nx.topological_sort(calls))) if n in by_name]  # callees first
-    for name in order:
-        _infer_kinds(by_name[name], kinds[name], known)
-    return {name: Function(by_name[name], home, kinds[name]) for name in by_name}, faults
-
-
-def _infer_kinds(d: Definition, kinds: dict[str, str], known: Mapping[str, Mapping[str, str]]) -> None:
-    """A parameter is a function where the body applies it or passes it as one; an initialiser where it stands after `~`."""
-    for statement in d.body:
-        if isinstance(statement, (Param, State)):
-            for e in walk(statement.init):
-                if isinstance(e, Name) and e.id in kinds:
-                    kinds[e.id] = INITIALIZER
-        for expr in expressions(statement):
-            for call in (e for e in walk(expr) if isinstance(e, Call)):
-                if call.function.id in kinds:
-                    kinds[call.function.id] = FUNCTION
-                callee = known.get(call.function.id, {})
-                for name, arg in zip(callee, (a for a in call.args if a.name is None), strict=False):
-                    if isinstance(arg.value, Name) and arg.value.id in kinds and callee[name] != VALUE:
-                        kinds[arg.value.id] = callee[name]
-                for arg in call.args:
-                    if arg.name is not None and isinstance(arg.value, Name) and arg.value.id in kinds:
-                        kinds[arg.value.id] = callee.get(arg.name.id, VALUE)
-
-
-def _calls(d: Definition) -> Iterator[Call]:
-    """The calls of a body, and functions passed by name as calls of them (enough for circles)."""
-    for statement in d.body:
-        for expr in expressions(statement):
-            yield from (e for e in walk(expr) if isinstance(e, Call))
-
-
-def _check_body(function: Function, lib: Library) -> Iterator[Diagnostic]:
-    """The faults of a definition that show before it is called: unknown, doubled, early names, and no `return`."""
-    d = function.definition
-    known = {p.name.id for p in d.parameters} | set(RESERVED)
-    functions = [p for p, kind in function.kinds.items() if kind == FUNCTION]
-    later = {s.name.id: s.name.span for s in d.body if isinstance(s, (Assign, Param, State))}
-    for statement in d.body:
-        for expr in expressions(statement):
-            try:
-                used = list(value_names(expr, lib, function.home, functions))
-                for call in (e for e in walk(expr) if isinstance(e, Call)):
-                    if call.function.id not in functions and call.function.id not in BUILTINS and not lib.find(call.function.id):
-                        raise lib.unknown(call.function, "fn", "block", "builtin")
-            except MlpcError as error:
-                yield from error.diagnostics
-                continue
-            for name in used:
-                if name.id in later and name.id not in known:
-                    yield Diagnostic("E0202", name.span, f"`{name.id}` is assigned on line {later[name.id].line}, below")
-                elif name.id not in known:
-                    yield Diagnostic("E0201", name.span, f"there is no `{name.id}` in this {d.kind}; it sees only its parameters and locals",
-                                     did_you_mean(name.id, [k for k in known if k not in RESERVED] or known))  # fmt: skip
-        if isinstance(statement, (Assign, Param, State)):
-            yield from taken(statement.name, known)
-            known.add(statement.name.id)
-        elif isinstance(statement, Prime):
-            known.add(f"{statement.name.id}'")
-    if d.kind != "update" and not any(isinstance(s, Return) for s in d.body):
-        yield Diagnostic("E0209", d.name.span, f"`{d.name.id}` returns nothing", "end it with `return <expression>`")
-    if d.kind == "update" and not any(isinstance(s, Prime) and s.name.id == d.parameters[0].name.id for s in d.body if d.parameters):
-        yield Diagnostic("E0209", d.name.span, f"update `{d.name.id}` never says what the parameter becomes", "add a line  w' = ...")
 
 
 def taken(name: Name, known: Iterable[str]) -> Iterator[Diagnostic]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from ..dsl.diagnostics import MlpcError, did_you_mean, fault
 from ..dsl.syntax import Binary, Call, Expr, Matrix, Member, Name, Number, Slice, Text, Unary
 from . import builtins, shapes, unfold
 from .constants import exact
-from .instances import Frame, Group, Meaning
+from .instances import Applicable, Frame, Group, Meaning
 from .ir import Node
 from .ops import ShapeError
 from .vocabulary import BUILTINS
@@ -28,9 +29,11 @@ def node(low: Lowering, e: Expr, frame: Frame) -> Node:
     if isinstance(meaning, Node):
         return meaning
     if isinstance(meaning, Group):
-        raise fault("E0235", e.span, f"`{meaning.text}` is a group of {len(meaning.members)} params, and one value is needed",
+        raise fault("E0235", e.span, f"`{meaning.text}` is a group of params, and one value is needed",
                     f"give it to a function: l2({meaning.text}) is the sum of l2 of each")  # fmt: skip
-    raise fault("E0235", e.span, f"`{e.span.text}` is a function, and a value is needed")
+    what = "a function" if isinstance(meaning, Applicable) else "an initialiser"
+    raise fault("E0235", e.span, f"`{e.span.text}` is {what}, and a value is needed",
+                f"call it: {e.span.text}(...)" if isinstance(meaning, Applicable) else "it stands only after `~`")  # fmt: skip
 
 
 def expr(low: Lowering, e: Expr, frame: Frame) -> Meaning:
@@ -51,11 +54,11 @@ def _expr(low: Lowering, e: Expr, frame: Frame) -> Meaning:
         case Name():
             return name(low, e, frame)
         case Unary(value=value):
-            return operation(low, "neg", e, [(value, node(low, value, frame))])
+            return operation(low, "neg", e, [(value, node(low, value, frame))], frame)
         case Binary(op="@", left=left, right=right):
-            return product(low, e, (left, node(low, left, frame)), (right, node(low, right, frame)))
+            return product(low, e, (left, node(low, left, frame)), (right, node(low, right, frame)), frame)
         case Binary(op=op, left=left, right=right):
-            return operation(low, BINARY[op], e, [(left, node(low, left, frame)), (right, node(low, right, frame))])
+            return operation(low, BINARY[op], e, [(left, node(low, left, frame)), (right, node(low, right, frame))], frame)
         case Call():
             return unfold.call(low, e, frame)
         case Slice():
@@ -63,9 +66,9 @@ def _expr(low: Lowering, e: Expr, frame: Frame) -> Meaning:
         case Member(parts=parts):
             return member(low, e, parts, frame)
         case Matrix():
-            raise fault("E0235", e.span, "a literal matrix stands in `data`, or in  param w [..] ~ values([[..]])")
+            raise fault("E0235", e.span, "a literal matrix has no place here", "write it in `data`, or as  param w [..] ~ values([[..]])")
         case Text():
-            raise fault("E0235", e.span, "a text stands only in `from`, `import` and `columns(...)`")
+            raise fault("E0235", e.span, "a text has no place here", "texts stand only in `from`, `import` and `columns(...)`")
 
 
 def name(low: Lowering, e: Name, frame: Frame) -> Meaning:
@@ -82,10 +85,14 @@ def name(low: Lowering, e: Name, frame: Frame) -> Meaning:
         least = 2 if e.id == "weights" else 0
         return Group(tuple(p.node for p in low.params if len(p.node.shape) >= least), e.id)
     if e.id in TRAIN_ONLY:
-        raise fault("E0201", e.span, f"`{e.id}` has a value only in the numbers of `train` and in an `update`")
+        raise fault("E0201", e.span, f"`{e.id}` has a value only in the optimizer's numbers and in an `update`",
+                    "a schedule is a number of the optimizer: sgd(lr = cosine(0.1, 0.01))")  # fmt: skip
     if low.lib.find(e.id, frame.home) or e.id in BUILTINS:
         raise fault("E0235", e.span, f"`{e.id}` is a function, and a value is needed", f"call it: {e.id}(...)")
-    raise fault("E0201", e.span, f"there is no value `{e.id}` here", did_you_mean(e.id, frame.scope))
+    hint = did_you_mean(e.id, frame.scope)
+    if frame.symbols and not frame.scope:
+        hint = "the optimizer's numbers see only numbers, functions of them, step, steps, epoch, epochs and pi"
+    raise fault("E0201", e.span, f"there is no value `{e.id}` here", hint)
 
 
 def member(low: Lowering, e: Member, parts: tuple[Name, ...], frame: Frame) -> Meaning:
@@ -97,19 +104,24 @@ def member(low: Lowering, e: Member, parts: tuple[Name, ...], frame: Frame) -> M
     raise fault("E0201", e.span, f"`{e.span.text}` is not a value here", "a statement's params are  name.weights  and  name.params")
 
 
-def operation(low: Lowering, op: str, e: Expr, operands: list[tuple[Expr, Node]], **attrs: object) -> Node:
+def operation(low: Lowering, op: str, e: Expr, operands: list[tuple[Expr, Node]], frame: Frame, **attrs: object) -> Node:
     """An elementwise operation on operands with their text, for the diagnosis if they do not fit."""
     for text, n in operands:
         if "N" in n.shape[1:]:
-            raise fault("E0231", text.span, f"`{text.span.text}` is {shapes.show(n.shape)}: a transposed batch stands only left of `@`",
-                        "transpose(a) @ b")  # fmt: skip
+            raise transposed(text, n, frame)
     try:
         return low.ir.make(op, *(n for _, n in operands), **attrs)
     except ShapeError as error:
-        raise misfit(low, e, operands, error) from None
+        raise misfit(low, e, operands, error, frame) from None
 
 
-def product(low: Lowering, e: Expr, left: tuple[Expr, Node], right: tuple[Expr, Node]) -> Node:
+def transposed(e: Expr, n: Node, frame: Frame) -> MlpcError:
+    """The diagnosis of a transposed batch where none can stand."""
+    message = f"`{spoken(e, frame)}` is {shapes.show(n.shape)}: a transposed batch stands only left of `@`"
+    return fault("E0231", e.span, message, "transpose(a) @ b")
+
+
+def product(low: Lowering, e: Expr, left: tuple[Expr, Node], right: tuple[Expr, Node], frame: Frame) -> Node:
     """`a @ b`; a vector on the left is a row for the length of the product."""
     a, b = left[1], right[1]
     try:
@@ -118,25 +130,58 @@ def product(low: Lowering, e: Expr, left: tuple[Expr, Node], right: tuple[Expr, 
             return low.ir.make("reshape", low.ir.make("matmul", row, b), shape=(b.shape[1],))
         return low.ir.make("matmul", a, b)
     except ShapeError as error:
-        raise misfit(low, e, [left, right], error) from None
+        raise misfit(low, e, [left, right], error, frame) from None
 
 
-def misfit(low: Lowering, e: Expr, operands: list[tuple[Expr, Node]], error: ShapeError) -> MlpcError:
-    """The diagnosis of operands whose shapes do not fit, naming each with its shape and line."""
-    told = [f"{_short(text.span.text)} is {shapes.show(n.shape)}{_where(low, text)}" for text, n in operands]
-    hint = ""
-    text, n = operands[-1]
-    first = operands[0][1].shape
-    if isinstance(text, Name) and n.op == "param" and text.id in low.spans and len(operands) == 2 and first:
-        wanted = (first[-1], n.shape[1]) if len(n.shape) == 2 and isinstance(e, Binary) and e.op == "@" else first[-1:]
-        hint = f"change line {low.spans[text.id].line} to  param {text.id} {shapes.show(wanted)}"
-    return fault("E0231", e.span, f"{' and '.join(told)}; {error}", hint)
-
-
-def _where(low: Lowering, e: Expr) -> str:
-    return f" (line {low.spans[e.id].line})" if isinstance(e, Name) and e.id in low.spans else ""
-
-
-def _short(text: str) -> str:
-    flat = " ".join(text.split())
+def spoken(e: Expr, frame: Frame) -> str:
+    """An expression in the user's words, on one line: a parameter of std's text is what it was given."""
+    if frame.home == "std" and frame.caller is not None and isinstance(e, Name) and e.id in frame.given:
+        return spoken(frame.given[e.id], frame.caller)
+    flat = " ".join(e.span.text.split())
+    if frame.home == "std" and frame.caller is not None:
+        caller, given = frame.caller, frame.given
+        flat = re.sub(r"[A-Za-z_]\w*", lambda m: spoken(given[m[0]], caller) if m[0] in given else m[0], flat)
     return flat if len(flat) <= 40 else flat[:37] + "..."
+
+
+def misfit(low: Lowering, e: Expr, operands: list[tuple[Expr, Node]], error: ShapeError, frame: Frame) -> MlpcError:
+    """The diagnosis of operands whose shapes do not fit, naming each with its shape and line."""
+    told = [f"{spoken(text, frame)} is {shapes.show(n.shape)}{_where(low, text, n)}" for text, n in operands]
+    return fault("E0231", e.span, f"{' and '.join(dict.fromkeys(told))}; {error}", _remedy(low, e, operands, frame))
+
+
+def _remedy(low: Lowering, e: Expr, operands: list[tuple[Expr, Node]], frame: Frame) -> str:
+    """What to change: the line of a param that is written by its name, else what would fit."""
+    shown = [spoken(text, frame) for text, _ in operands]
+    if isinstance(e, Call) and e.function.id == "concat":
+        return "all of them need a row for each row of data: x + b gives b to each row"
+    if len(operands) == 1:
+        return f"the value needs {'rows and columns' if isinstance(e, Call) and e.function.id == 'transpose' else 'a row of numbers'}"
+    if isinstance(e, Binary) and e.op == "@":
+        (_, a), (text, b) = operands
+        if a.shape and b.op == "param" and (where := _line(low, text, b)) and "N" not in a.shape[1:]:
+            wanted = (a.shape[-1], b.shape[1] if len(b.shape) == 2 else "k")
+            what = "" if len(b.shape) == 2 else ", where k is the width of the product"
+            return f"change line {where} to  param {text.span.text} {shapes.show(wanted)}{what}"
+        if len(a.shape) == 2 and b.shape[-1:] == a.shape[:1] and shapes.batched(b.shape):
+            return f"write  {shown[1]} @ {shown[0]}"
+        if shapes.batched(a.shape) and shapes.batched(b.shape):
+            return f"{shown[0]} * {shown[1]} multiplies number by number; transpose({shown[0]}) @ {shown[1]} sums over the batch"
+        return "`*` multiplies by a number" if not (a.shape and b.shape) else "give the right side as many rows as the left has columns"
+    for i, (text, n) in enumerate(operands):
+        other = max((m.shape for j, (_, m) in enumerate(operands) if j != i), key=len)
+        if n.op == "param" and other and (where := _line(low, text, n)):
+            wanted = other[-len(n.shape) :] if not shapes.batched(other) else other[-1:]
+            return f"change line {where} to  param {text.span.text} {shapes.show(wanted)}"
+    widths = [n.shape[-1] for _, n in operands if n.shape and n.shape[-1] != 1]
+    return f"give both the same width, {' or '.join(str(w) for w in dict.fromkeys(widths))}"
+
+
+def _where(low: Lowering, e: Expr, n: Node) -> str:
+    line = _line(low, e, n)
+    return f" (line {line})" if line else ""
+
+
+def _line(low: Lowering, e: Expr, n: Node) -> int:
+    """The line on which the model or the data gives this name this value, or 0."""
+    return low.spans[e.id].line if isinstance(e, Name) and e.id in low.spans and low.values.get(e.id) is n else 0

@@ -12,13 +12,14 @@ from typing import TypeAlias
 
 import networkx as nx
 
-from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault
-from ..dsl.syntax import Arg, Assign, Call, Expr, Member, Name, Param, Program, Span, walk
-from .definitions import Library, expressions, taken, value_names
+from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, nearest
+from ..dsl.syntax import Arg, Assign, Call, Check, Expr, Member, Name, Param, Program, Span, Text, walk
+from .definitions import Library, applied_faults, expressions, taken, value_names
 from .vocabulary import BUILTINS, RESERVED
 
 Graph: TypeAlias = "nx.MultiDiGraph[str]"
 SIZES = ("cols", "rows", "classes")  # they ask for a size, and read no number
+GROUPS = ("weights", "params")
 
 
 def build(program: Program, lib: Library) -> tuple[Graph, list[Diagnostic]]:
@@ -55,7 +56,11 @@ def build(program: Program, lib: Library) -> tuple[Graph, list[Diagnostic]]:
             statement = attributes["statement"]
             faults.extend(_read(graph, name, expressions(statement), seen, values, lib))
             seen.add(name)
+    faults.extend(_others(program, graph, values, lib))
+    faults.extend(_missing(program))
     seen = set(values)
+    if output_name(program) is None:  # whatever the loss reads, it is missing
+        return graph, faults + _cycles(graph)
     if program.loss is not None:
         graph.add_node("loss", kind="loss", span=program.loss.span, statement=program.loss, broken=False)
         faults.extend(_read(graph, "loss", (program.loss.value,), seen, values, lib))
@@ -85,6 +90,30 @@ def output_name(program: Program) -> str | None:
     return assigned[-1] if assigned else None
 
 
+def _missing(program: Program) -> list[Diagnostic]:
+    """What every file must have: a model with a value, and a loss."""
+    faults: list[Diagnostic] = []
+    if program.model is None:
+        faults.append(Diagnostic("E0209", None, "the file has no `model` section", "model { p = dense(x, 3, softmax) }"))
+    elif output_name(program) is None:
+        hint = "its last line is its output: p = softmax(z)"
+        faults.append(Diagnostic("E0209", program.model.keyword.span, "the model computes nothing", hint))
+    if program.loss is None:
+        faults.append(Diagnostic("E0209", None, "the file has no `loss`", "loss = mean(cross_entropy(p, y))"))
+    return faults
+
+
+def _others(program: Program, graph: Graph, values: dict[str, Span], lib: Library) -> list[Diagnostic]:
+    """The faults of the model's statements that give no value."""
+    faults: list[Diagnostic] = []
+    for s in program.model.body if program.model else ():
+        if isinstance(s, Check):
+            scratch = graph.copy()
+            scratch.add_node("", kind="check", span=s.span, statement=s, broken=False)
+            faults += _read(scratch, "", (s.call,), {v for v, span in values.items() if span.start < s.span.start}, values, lib)
+    return faults
+
+
 def targets(graph: Graph) -> frozenset[str]:
     """The data values that the loss or the report reads and the model doesn't; to ask for their size is not to read them."""
     found: list[str] = []
@@ -107,43 +136,66 @@ def unused(graph: Graph, program: Program) -> list[str]:
 def _read(graph: Graph, reader: str, exprs: Iterable[Expr], seen: set[str], values: dict[str, Span], lib: Library) -> list[Diagnostic]:
     """Adds an edge for every value that the expressions read; gives the faults of the names that they can't."""
     faults: list[Diagnostic] = []
+    missing: list[str] = []
     position = 0
+    above = {v: span for v, span in values.items() if v in seen}
     for expr in exprs:
+        calls = [e for e in walk(expr) if isinstance(e, Call)]
+        broken = {c.function.id for c in calls} & lib.broken or any(n.id in lib.broken for n in walk(expr) if isinstance(n, Name))
+        problems = [] if broken else list(applied_faults(expr, lib, values=values))
+        faults.extend(problems)
+        graph.nodes[reader]["broken"] |= bool(broken or problems)
         try:
-            names = list(value_names(expr, lib))
-            for call in (e for e in walk(expr) if isinstance(e, Call)):
-                _callable(call, lib)
-        except MlpcError as error:
-            faults.extend(error.diagnostics)
-            graph.nodes[reader]["broken"] = True
+            names = [] if broken else list(value_names(expr, lib))
+        except MlpcError:  # arguments that do not fit: told already
             continue
-        sized = {n.span for e in walk(expr) if isinstance(e, Call) and e.function.id in SIZES for a in e.args for n in walk(a.value)}
-        names += [e.parts[0] for e in walk(expr) if isinstance(e, Member)]
+        sized = {n.span for e in calls if e.function.id in SIZES for a in e.args for n in walk(a.value)}
+        for e in walk(expr):
+            if isinstance(e, Member):
+                names.append(e.parts[0])
+                if e.parts[0].id in values and (wrong := _member(e, graph)):
+                    faults.append(wrong)
+                    graph.nodes[reader]["broken"] = True
         for name in sorted(names, key=lambda n: n.span.start):
             if name.id in values:
                 if name.id not in seen and name.id != reader:
                     graph.nodes[reader]["late"] = True
                 graph.add_edge(name.id, reader, position=position, span=name.span, late=name.id not in seen, size_only=name.span in sized)
                 position += 1
-            elif name.id not in RESERVED:
-                faults.append(_unknown(name, values, lib))
+            elif name.id not in (*RESERVED, *missing):
+                missing.append(name.id)
+                faults.append(_unknown(name, above, lib, graph))
                 graph.nodes[reader]["broken"] = True
     return faults
 
 
-def _callable(call: Call, lib: Library) -> None:
-    name = call.function
-    function = lib.find(name.id)
-    if function is None and name.id not in BUILTINS:
-        raise lib.unknown(name, "fn", "block", "builtin")
-    if function is not None and function.definition.kind == "update":
-        raise fault("E0205", name.span, f"`{name.id}` is an update; it stands only in  optimizer = {name.id}(...)")
+def _member(e: Member, graph: Graph) -> Diagnostic | None:
+    """The fault of `deep.weights`, if it has one."""
+    owner, last = e.parts[0], e.parts[-1]
+    if graph.nodes[owner.id]["kind"] != "value":
+        what = "a param itself" if graph.nodes[owner.id]["kind"] == "param" else "data"
+        return Diagnostic("E0201", e.span, f"`{owner.id}` is {what} and owns no params", f"l2({owner.id}), or l2(weights) of the whole model")
+    if len(e.parts) != 2 or last.id not in GROUPS:
+        near = nearest(last.id, GROUPS)
+        hint = f"did you mean `{owner.id}.{near}`?" if near else f"a statement has the groups {owner.id}.weights and {owner.id}.params"
+        return Diagnostic("E0201", e.span, f"`{owner.id}` has no group `{'.'.join(p.id for p in e.parts[1:])}`", hint)
+    return None
 
 
-def _unknown(name: Name, values: dict[str, Span], lib: Library) -> Diagnostic:
-    hint = did_you_mean(name.id, values)
-    if lib.find(name.id):
-        hint = f"`{name.id}` is a function: call it, {name.id}(...)"
+def _unknown(name: Name, above: Iterable[str], lib: Library, graph: Graph) -> Diagnostic:
+    has_file = any(isinstance(e, Text) for _, d in graph.nodes(data=True) if d["kind"] == "data" for e in walk(d["statement"].value))
+    if name.id not in above and (lib.find(name.id) or name.id in BUILTINS):
+        return Diagnostic("E0235", name.span, f"`{name.id}` is a function, and a value is needed", f"call it: {name.id}(...)")
+    if name.id.endswith("'"):
+        return Diagnostic("E0201", name.span, f"there is no `{name.id}`: only a state has a value after the step", f"did you mean `{name.id[:-1]}`?")
+    if name.id == "loss":
+        return Diagnostic("E0201", name.span, "the loss is no value of the model", "it is measured on every split as it is: leave this out")
+    hint = did_you_mean(name.id, above)
+    kinds = [d["kind"] for _, d in graph.nodes(data=True)]
+    if not hint.startswith("did") and "data" not in kinds:
+        hint = "the file has no data: data { x = [[1, 2], [3, 4]] }"
+    elif not hint.startswith("did") and has_file:
+        hint = f"if it is a column, give it a name in `data`, as in  values = columns(\"{name.id}\")"
     return Diagnostic("E0201", name.span, f"there is no value `{name.id}` here", hint)
 
 
@@ -158,7 +210,8 @@ def _cycles(graph: Graph) -> list[Diagnostic]:
             start = cycle.index(first) if first in cycle else 0
             path = cycle[start:] + cycle[:start]
             text = " -> ".join(f"`{n}` (line {graph.nodes[n]['span'].line})" for n in (*path, path[0]))
-            faults.append(Diagnostic("E0204", graph.nodes[first]["span"], f"{text}: no value can be computed from itself"))
+            hint = "compute one of them from values above it" if len(component) > 1 else f"read another value, or call this one {first}2"
+            faults.append(Diagnostic("E0204", graph.nodes[first]["span"], f"{text}: no value can be computed from itself", hint))
             circular |= component
     for u, v, edge in graph.edges(data=True):
         if edge["late"] and not (u in circular and v in circular):

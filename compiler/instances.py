@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..dsl.syntax import Expr
 from .definitions import Function
 from .ir import Node
 
@@ -69,12 +70,17 @@ class Instance:
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """What names mean at a place: `scope` by name, whose text it is, and the instance that owns what is declared here."""
+    """What names mean at a place: `scope` by name, whose text it is, and the instance that owns what is declared here.
+
+    `given` and `caller` are the arguments that it was called with, in the caller's words, for diagnoses.
+    """
 
     scope: dict[str, Meaning]
     home: str = "user"
     instance: Instance | None = None
     symbols: Mapping[str, Node] = field(default_factory=dict[str, Node])
+    given: Mapping[str, Expr] = field(default_factory=dict[str, "Expr"])
+    caller: Frame | None = None
 
 
 def settle_paths(root: Instance) -> None:
@@ -113,8 +119,8 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ParamDeclaration:
-    """A trained tensor as declared: its node, its initialiser, and its line in the user's file."""
+class Declaration:
+    """A tensor as declared, a `param` or a `state`: its node, its initialiser, and its line in the user's file."""
 
     node: Node
     local: str

@@ -10,22 +10,13 @@ import math
 from dataclasses import dataclass, field
 
 from ..dsl.diagnostics import did_you_mean, fault
-from ..dsl.syntax import (
-    Assign,
-    Call,
-    Expr,
-    Matrix,
-    Name,
-    Param,
-    Span,
-    Statement,
-)  # fmt: skip
+from ..dsl.syntax import Assign, Call, Expr, Matrix, Name, Param, Prime, Span, State, Statement
 from . import evaluate, shapes
 from .constants import Number as Num
 from .constants import whole
 from .definitions import Library, bind
 from .initializers import SIGNATURES
-from .instances import Frame, Initializer, Instance, Meaning, ParamDeclaration, Words, settle_paths
+from .instances import Declaration, Frame, Initializer, Instance, Meaning, Words, settle_paths
 from .ir import Interner, Node
 from .schema import Schema
 
@@ -45,12 +36,19 @@ class Lowering:
     line: dict[Node, int] = field(default_factory=dict[Node, int])
     source: dict[Node, str] = field(default_factory=dict[Node, str])
     words: dict[Node, Words] = field(default_factory=dict[Node, Words])
-    params: list[ParamDeclaration] = field(default_factory=list[ParamDeclaration])
+    params: list[Declaration] = field(default_factory=list[Declaration])
+    states: list[Declaration] = field(default_factory=list[Declaration])
+    declared: list[Declaration] = field(default_factory=list[Declaration])  # not yet named: the statement goes on
+    primes: dict[Node, Node] = field(default_factory=dict[Node, Node])  # a state -> its value after the step
+    several_rows: Span | None = None  # who needs more than one row in every batch
     owner: dict[str, list[Node]] = field(default_factory=dict[str, "list[Node]"])
     spans: dict[str, Span] = field(default_factory=dict[str, Span])
     pending: list[tuple[Node, Instance, str]] = field(default_factory=list["tuple[Node, Instance, str]"])
     used: set[str] = field(default_factory=set[str])  # names given, for membership
+    current: str = ""  # the statement at hand
+    draws: dict[str, int] = field(default_factory=dict[str, int])
     depth: int = 0
+    unfolded: int = 0
 
     # --- statements of the model -----------------------------------------------------------------
 
@@ -62,12 +60,17 @@ class Lowering:
             self.ir.named.add(node)
 
     def statement(self, name: str, statement: Statement) -> None:
-        """One statement of `model`: a param, or a value with the instances that it makes."""
+        """One statement of `model`: a param or a state, a value with the instances that it makes, or what becomes of a state."""
         frame = Frame(self.values, instance=Instance(name, "", None))
+        self.current = name
+        if isinstance(statement, Prime):
+            self.prime(statement, frame)
+            self.settle(frame.instance, name, statement.span.line)
+            return
         self.spans[name] = statement.span
-        if isinstance(statement, Param):
-            node = self.values[name] = self.param(statement, frame)
-            self.names[node] = name
+        if isinstance(statement, (Param, State)):
+            self.values[name] = self.declare(statement, frame)
+            self.settle(frame.instance, name, statement.span.line)
         elif isinstance(statement, Assign):
             mark = len(self.params)
             self.values[name] = self.named(name, statement.value, frame, statement.span.line)
@@ -75,19 +78,23 @@ class Lowering:
 
     def named(self, name: str, expr: Expr, frame: Frame, line: int) -> Node:
         """The node of an expression that is given a name; the paths of the instances that it made are settled."""
-        mark = len(self.params)
         node = self.node(expr, frame)
-        if frame.instance is not None:
-            settle_paths(frame.instance)
-        for inner, instance, local in self.pending:
-            path = instance.path + (f".{local}" if local else "")
-            self.give_name(inner, path, line)
-        self.pending.clear()
-        for declared in self.params[mark:]:
-            self.names[declared.node] = declared.name
+        self.settle(frame.instance, name, line)
         self.give_name(node, name, line)
         self.source.setdefault(node, " ".join(expr.span.text.split()))
         return node
+
+    def settle(self, root: Instance | None, statement: str, line: int) -> None:
+        """Gives what the statement's instances declared and computed its names, once their paths are known."""
+        if root is not None:
+            settle_paths(root)
+        for inner, instance, local in self.pending:
+            if local or (instance.owns and instance.path != statement):  # a lone instance's value is the statement's own, or a part of it
+                self.give_name(inner, f"{instance.path}.{local}" if local else instance.path, line)
+        self.pending.clear()
+        for declared in self.declared:
+            self.names[declared.node] = declared.name
+        self.declared.clear()
 
     def give_name(self, node: Node, name: str, line: int) -> None:
         """Names a computed value; of several names the one with the fewest dots stands, then the first."""
@@ -103,25 +110,51 @@ class Lowering:
             self.line.setdefault(node, line)
         self.ir.named.add(node)
 
-    def param(self, s: Param, frame: Frame) -> Node:
-        """A trained tensor, owned by the frame's instance."""
-        instance = frame.instance
+    def declare(self, s: Param | State, frame: Frame) -> Node:
+        """A trained tensor or a state, owned by the frame's instance."""
+        instance, kind = frame.instance, "param" if isinstance(s, Param) else "state"
         if instance is None:
-            raise fault("E0107", s.span, "a `param` is declared in `model` or in a block, not in a function")
-        dims = tuple(self.size(d, frame) for d in s.dims)
+            raise fault("E0107", s.span, f"a `{kind}` is declared in `model` or in a block, not in a function")
+        dims = tuple(self.size(d, frame) for d in s.dims or ())
         if math.prod(dims) > LARGEST_PARAM:
-            shown = shapes.show(dims)
-            raise fault("E0234", s.span, f"{s.name.id} is {shown}: {math.prod(dims):,} numbers, {math.prod(dims) * 8 / 1e12:,.1f} TB in float64",
-                        "are the dims what you meant?")  # fmt: skip
+            shown = f"{s.name.id} is {shapes.show(dims)}: {math.prod(dims):,} numbers, {math.prod(dims) * 8 / 1e12:,.1f} TB in float64"
+            raise fault("E0234", s.span, shown, "are the dims what you meant?")
         init = self.initializer(s.init, frame)
-        node = self.ir.leaf("param", dims, address=(*instance.address, s.name.id))
-        if instance.parent is not None or instance.callee:
+        node = self.ir.leaf(kind, dims, address=(*instance.address, s.name.id))
+        if instance.callee:
             instance.mark()
         line = self.spans.get(instance.statement, s.span).line if s.span.source is not self._user_source(instance) else s.span.line
-        self.params.append(ParamDeclaration(node, s.name.id, instance, init, line))
+        made = Declaration(node, s.name.id, instance, init, line)
+        (self.params if kind == "param" else self.states).append(made)
+        self.declared.append(made)
         if init.name == "values":
             _check_values(init, dims, s)
         return node
+
+    def prime(self, s: Prime, frame: Frame) -> Node:
+        """What becomes of a state after the step: computed with the forward pass, put in its place after the update."""
+        state = frame.scope.get(s.name.id)
+        if not isinstance(state, Node) or state.op != "state":
+            raise fault("E0201", s.name.span, f"`{s.name.id}'` says what becomes of a state, and there is no state `{s.name.id}` here",
+                        f"declare it:  state {s.name.id} [...] ~ zeros")  # fmt: skip
+        if state in self.primes:
+            raise fault("E0203", s.name.span, f"`{s.name.id}'` is assigned twice")
+        node = self.node(s.value, frame)
+        if node.shape != state.shape:
+            raise fault("E0231", s.span, f"`{s.name.id}` is {shapes.show(state.shape)}, and after the step it would be {shapes.show(node.shape)}")
+        if not node.args or node in self.ir.named:
+            node = self.ir.make("alias", node)  # the same numbers under a name of their own
+        self.primes[state] = node
+        self.ir.named.add(node)
+        if frame.instance is not None:
+            self.pending.append((node, frame.instance, f"{s.name.id}'"))
+        return node
+
+    def next_stream(self) -> str:
+        """The name of the next random draw: the statement's, with an ordinal, so that no other statement moves it."""
+        name = self.current
+        self.draws[name] = self.draws.get(name, 0) + 1
+        return f"{name}#{self.draws[name]}"
 
     def _user_source(self, instance: Instance) -> object:
         return self.spans[instance.statement].source if instance.statement in self.spans else None
@@ -130,15 +163,20 @@ class Lowering:
         """A dim or a count: a constant that is whole and at least 1."""
         n = whole(self.constant(e, frame))
         if n is None or n < 1:
-            raise fault("E0233", e.span, f"a size is a whole number of at least 1, and `{e.span.text}` is {self.constant(e, frame)}")
+            shown, value = evaluate.spoken(e, frame), f"{float(self.constant(e, frame)):.12g}"
+            found = f"this is {value}" if shown == value else f"`{shown}` is {value}"
+            raise fault("E0233", e.span, f"a size is a whole number of at least 1, and {found}", "16, or cols(x), or classes(y)")
+        if n > LARGEST_PARAM:
+            raise fault("E0234", e.span, f"a size of {float(n):.3g} is more than any memory holds", "is this number what you meant?")
         return n
 
     def constant(self, e: Expr, frame: Frame) -> Num:
         """The number that an expression comes to before anything runs."""
         node = self.node(e, frame)
         if node.value is None:
-            raise fault("E0233", e.span, f"a constant is needed here, and `{e.span.text}` depends on data, params or the step",
-                        "use numbers, cols(x) or classes(y)")  # fmt: skip
+            text = evaluate.spoken(e, frame)
+            raise fault("E0233", e.span, f"a constant is needed here, and `{text}` depends on data, params or the step",
+                        f"use a number, or cols({text})" if node.op == "input" else "use a number, cols(x) or classes(y)")  # fmt: skip
         return node.value
 
     def initializer(self, e: Expr, frame: Frame) -> Initializer:
@@ -151,7 +189,8 @@ class Lowering:
             case Call(function=Name(id=name)):
                 call = e
             case _:
-                raise fault("E0235", e.span, "after `~` stands an initialiser", "zeros, normal(0, 0.01), glorot_uniform ...")
+                raise fault("E0235", e.span, f"after `~` stands an initialiser, and this is `{e.span.text}`",
+                        f"constant({e.span.text}), zeros, normal(0, 0.01), glorot_uniform ...")  # fmt: skip
         if name not in SIGNATURES:
             raise fault("E0205", call.function.span, f"there is no initialiser `{name}`", did_you_mean(name, SIGNATURES))
         sig = SIGNATURES[name]
@@ -169,6 +208,8 @@ class Lowering:
         """A literal matrix of numbers as nested tuples of floats."""
         if isinstance(e, Matrix):
             return tuple(self.literal(i) for i in e.items)
+        if isinstance(e, Name):
+            raise fault("E0233", e.span, f"`values` takes a literal, and this is `{e.id}`", "values([[0.1, 0.2], [0.3, 0.4]])")
         return float(self.constant(e, Frame({})))
 
     def node(self, e: Expr, frame: Frame) -> Node:
@@ -176,14 +217,15 @@ class Lowering:
         return evaluate.node(self, e, frame)
 
 
-def _check_values(init: Initializer, dims: tuple[int, ...], s: Param) -> None:
+def _check_values(init: Initializer, dims: tuple[int, ...], s: Param | State) -> None:
     """The literal of `values` has the shape of the param."""
     shape: list[int] = []
     level: object = init.args[0]
     while isinstance(level, tuple):
         shape.append(len(level))
         if any(isinstance(i, tuple) != isinstance(level[0], tuple) or (isinstance(i, tuple) and len(i) != len(level[0])) for i in level):
-            raise fault("E0231", s.init.span, "the rows of this literal differ in length")
+            raise fault("E0231", s.init.span, "the rows of this literal differ in length", f"the param is {shapes.show(dims)}")
         level = level[0] if level else None
     if tuple(shape) != dims:
-        raise fault("E0231", s.init.span, f"{s.name.id} is {shapes.show(dims)} and the literal is {shapes.show(tuple(shape))}")
+        hint = f"change one of them: param {s.name.id} {shapes.show(tuple(shape))}" if shape and 0 not in shape else "values([[1, 2], [3, 4]]) is [2, 2]"
+        raise fault("E0231", s.init.span, f"{s.name.id} is {shapes.show(dims)} and the literal is {shapes.show(tuple(shape))}", hint)

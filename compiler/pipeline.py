@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
-from ..dsl.syntax import Arg, Assign, Param, Program
+from ..dsl.syntax import Arg, Assign, Check, Param, Program
 from . import shapes, verify
 from .autodiff import Adjoint, gradients
-from .definitions import Library, library
-from .graph import Graph, build, output_name, unused
+from .definitions import Library, value_names
+from .graph import Graph, output_name, unused
 from .instances import Frame, Instance
-from .ir import Interner, Node
+from .ir import Interner, Node, ancestors
 from .lower import Lowering
 from .plan import Line, ParamSpec, Plan
 from .registers import connected
 from .schedule import forward_and_gradient
 from .schema import Schema
-from .settings import Settings, resolve
+from .settings import Settings
 from .simplify import RULES
+from .survey import checked, survey
+from .unfold import call
 from .update_schedule import update_lines
 from .updates import lower_update
 
-T = TypeVar("T")
 ITEMSIZE = {"float64": 8, "float32": 4}
 
 
@@ -46,13 +46,12 @@ class Compilation:
 def compile(program: Program, schema: Schema) -> Compilation:
     """The plans of a program for data of this schema. Raises `MlpcError` with every fault that can be found."""
     with undisturbed():
-        lib = library(program)
-        graph, faults = build(program, lib)
-        settings = checked(lambda: resolve(program, lib), faults)
+        known = survey(program)
+        lib, graph, settings, faults = known.lib, known.graph, known.settings, list(known.faults)
         training = lower(program, schema, lib, graph, faults, training=True)
-        evaluation = lower(program, schema, lib, graph, [], training=False) if not faults else None
-        if faults or settings is None or evaluation is None:
-            raise MlpcError(*faults)
+        evaluation = lower(program, schema, lib, graph, faults, training=False)
+        if faults or settings is None:
+            raise MlpcError(*dict.fromkeys(faults))
         settings = settings.scheduled(schema.train_rows)
         annotate(graph, training)
         plan = training_plan(program, schema, training, settings)
@@ -68,20 +67,18 @@ def lower(program: Program, schema: Schema, lib: Library, graph: Graph, faults: 
     low.inputs()
     lost: set[str] = {n for n, d in graph.nodes(data=True) if d["broken"]}
     lost |= {n for n, d in graph.nodes(data=True) if d["kind"] == "data" and n not in low.values}
-    if program.model is None:
-        faults.append(Diagnostic("E0209", None, "the file has no `model` section", "model {\n  p = dense(x, 3, softmax)\n}"))
-        return low
-    if output_name(program) is None:
-        faults.append(
-            Diagnostic("E0209", program.model.keyword.span, "the model computes nothing", "its last line is its output: p = softmax(z)")
-        )
-    if program.loss is None:
-        faults.append(Diagnostic("E0209", None, "the file has no `loss`", "loss = mean(cross_entropy(p, y))"))
-    statements: list[tuple[str, Assign | Param | Arg]] = [(s.name.id, s) for s in program.model.body if isinstance(s, (Assign, Param))]
+    body = program.model.body if program.model else ()
+    statements: list[tuple[str, Assign | Param | Arg | Check]] = [("", s) for s in body if isinstance(s, Check)]
+    statements += [(s.name.id, s) for s in body if isinstance(s, (Assign, Param))]
+    statements.sort(key=lambda pair: pair[1].span.start)
     statements += [
         (n, d["statement"]) for n, d in graph.nodes(data=True) if d["kind"] == "loss" or (d["kind"] == "report" and not training)
     ]
     for name, statement in statements:
+        if isinstance(statement, Check):
+            if all(n.id in low.values for n in value_names(statement.call, lib)):
+                checked(lambda s=statement: call(low, s.call, Frame(low.values)), faults)
+            continue
         if name not in graph or graph.nodes[name]["statement"] is not statement:
             continue  # assigned twice: told already
         if name in lost or any(u in lost for u in graph.predecessors(name)):
@@ -108,14 +105,15 @@ def lower_statement(low: Lowering, name: str, statement: Assign | Param | Arg) -
     frame = Frame(low.values, instance=Instance("loss", "", None))
     loss = low.named("loss", statement.value, frame, statement.span.line)
     if loss.shape:
-        per_row = shapes.batched(loss.shape)
+        per_row = "" if not shapes.batched(loss.shape) else ", a number per row" if loss.shape[1:] == (1,) else ", numbers per row"
         hint = "write mean(...) or sum(...) around it" if per_row else "sum(...) makes it one number"
         text = " ".join(statement.value.span.text.split())
         raise fault(
-            "E0232", statement.value.span, f"`{text}` is {shapes.show(loss.shape)}" + (", a number per row" if per_row else ""), hint
+            "E0232", statement.value.span, f"`{text}` is {shapes.show(loss.shape)}{per_row}", hint
         )
-    if not loss.args:
-        raise fault("E0232", statement.value.span, "the loss is a constant: it depends on no param", "loss = mean(cross_entropy(p, y))")
+    if not any(n.op == "param" for n in ancestors([loss])):
+        hint = "loss = mean(cross_entropy(p, y)), p being the model's output"
+        raise fault("E0232", statement.value.span, "the loss depends on no param: there is nothing to train", hint)
     low.values["loss"] = loss
 
 
@@ -239,15 +237,6 @@ def warnings(program: Program, graph: Graph, plan: Plan) -> Iterator[Diagnostic]
         if p.gradient in idle:
             span = graph.nodes[p.name]["span"] if p.name in graph else None
             yield Diagnostic("W0102", span, f"the loss does not depend on the param `{p.name}`: it will not train", "", "warning")
-
-
-def checked(work: Callable[[], T], faults: list[Diagnostic]) -> T | None:
-    """The result of `work`, or None with its faults collected."""
-    try:
-        return work()
-    except MlpcError as error:
-        faults.extend(error.diagnostics)
-        return None
 
 
 @contextmanager

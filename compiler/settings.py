@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault
+from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault, nearest
 from ..dsl.parse import parse_expression
-from ..dsl.syntax import Arg, Assign, Call, Expr, Name, Program, Section, Span
-from .constants import Number, whole
+from ..dsl.syntax import Arg, Assign, Call, Expr, Name, Number, Program, Section, Span, Text
+from .constants import whole
 from .definitions import Library
 from .instances import Frame
 from .ir import Interner
@@ -54,7 +54,7 @@ class Settings:
 def resolve(program: Program, lib: Library) -> Settings:
     """The settings of a program. Raises every fault of its `train` section: unknown, wrong and missing settings."""
     if program.train is None:
-        raise fault("E0303", None, "the file has no `train` section", "train {\n  optimizer = adam(lr = 0.01)\n  epochs = 100\n}")
+        raise fault("E0303", None, "the file has no `train` section", "add  train { ... }  with  optimizer = adam(lr = 0.01)  and  epochs = 100")
     faults: list[Diagnostic] = []
     given: dict[str, Assign] = {}
     for s in program.train.body:
@@ -64,9 +64,9 @@ def resolve(program: Program, lib: Library) -> Settings:
         if key in LATER:
             faults.append(Diagnostic("E0301", s.name.span, f"`{key}` is part of the language and not built yet", "leave it out for now"))
         elif key not in KEYS:
-            faults.append(Diagnostic("E0301", s.name.span, f"`train` has no setting `{key}`", did_you_mean(key, KEYS)))
+            faults.append(Diagnostic("E0301", s.name.span, f"`train` has no setting `{key}`", _instead(key)))
         elif key in given:
-            faults.append(Diagnostic("E0203", s.name.span, f"`{key}` is already set on line {given[key].span.line}"))
+            faults.append(Diagnostic("E0203", s.name.span, f"`{key}` is already set on line {given[key].span.line}", "keep one of them"))
         else:
             given[key] = s
     reader = _Reader(given, lib)
@@ -82,6 +82,9 @@ def resolve(program: Program, lib: Library) -> Settings:
                 "E0302", given["steps"].span, "`epochs` and `steps` are both set, and one follows from the other", "keep one of them"
             )
         )
+    if values["rng"] == "legacy" and isinstance(values["seed"], int) and values["seed"] >= 2**32:
+        message = f"with `rng = legacy` a seed is at most {2**32 - 1}, and this is {values['seed']}"
+        faults.append(Diagnostic("E0302", given["seed"].value.span, message, "choose a smaller seed, or rng = default"))
     if faults:
         raise MlpcError(*faults)
     origins = tuple((k, *_told(k, given)) for k in KEYS if k in given or k in DEFAULTS)
@@ -105,7 +108,7 @@ class _Reader:
                 case "epochs" | "steps":
                     return 0 if e is None else self.count(key, e, 1)
                 case "batch":
-                    return 32 if e is None else 0 if isinstance(e, Name) and e.id == "all" else self.count(key, e, 1, "or `all`")
+                    return 32 if e is None else 0 if isinstance(e, Name) and e.id == "all" else self.count(key, e, 1, " or `all`")
                 case "seed":
                     return 0 if e is None else self.count(key, e, 0)
                 case "shuffle":
@@ -121,32 +124,51 @@ class _Reader:
     def optimizer(self, e: Expr) -> Call:
         call = Call(e, (), False, e.span) if isinstance(e, Name) else e
         if not isinstance(call, Call):
-            raise fault("E0302", e.span, "an optimizer is an update with its numbers", "optimizer = sgd(lr = 0.1)")
+            raise fault("E0302", e.span, f"an optimizer is an update with its numbers, and this is `{e.span.text}`", "optimizer = sgd(lr = 0.1)")
         found = self.low.lib.find(call.function.id)
-        if found is None or found.definition.kind != "update":
+        if found is not None and found.definition.kind != "update":
+            message = f"`{call.function.id}` is a {found.definition.kind}, and an optimizer is an update"
+            raise fault("E0302", call.function.span, message, "optimizer = sgd(lr = 0.1)")
+        if found is None:
             names = self.low.lib.names("update")
             raise fault("E0205", call.function.span, f"there is no optimizer `{call.function.id}`", did_you_mean(call.function.id, names))
         return call
 
     def count(self, key: str, e: Expr, least: int, also: str = "") -> int:
         try:
-            value: Number | None = self.low.constant(e, Frame({}))
+            n = whole(self.low.constant(e, Frame({})))
         except MlpcError as error:
-            if not isinstance(e, Name):
+            if any(d.code in {"E0205", "E0206"} for d in error.diagnostics):
                 raise
-            raise fault(
-                "E0302", e.span, f"`{key}` is a whole number of at least {least} {also}".rstrip() + f", and this is `{e.id}`"
-            ) from error
-        n = whole(value)
+            n = None
         if n is None or n < least or n > 2**53:
-            raise fault("E0302", e.span, f"`{key}` is a whole number of at least {least} {also}".rstrip() + f", and this is {e.span.text}")
+            found = f"`{e.span.text}`" if not isinstance(e, Number) else e.span.text
+            raise fault("E0302", e.span, f"`{key}` is a whole number of at least {least}{also}, and this is {found}", self.example(key, e))
         return n
+
+    def example(self, key: str, e: Expr) -> str:
+        if key == "batch" and isinstance(e, Name) and nearest(e.id, ("all",)):
+            return "did you mean `all`?"
+        return {"batch": "batch = 32, or batch = all", "seed": "seed = 1", "steps": "steps = 1000"}.get(key, f"{key} = 100")
 
     def word(self, key: str, e: Expr, words: tuple[str, ...]) -> str:
         if isinstance(e, Name) and e.id in words:
             return e.id
-        near = did_you_mean(e.id, words) if isinstance(e, Name) else ""
+        bare = e.text if isinstance(e, Text) else e.id if isinstance(e, Name) else ""
+        near = did_you_mean(bare, words) if bare not in words else f"without quotes: {key} = {bare}"
+        near = near if near.startswith(("did", "without")) else f"{key} = {words[0]}, or {key} = {words[1]}"
         raise fault("E0302", e.span, f"`{key}` is {' or '.join(f'`{w}`' for w in words)}, and this is `{e.span.text}`", near)
+
+
+def _instead(key: str) -> str:
+    """What to write in place of a setting that there is not."""
+    if key.lower() in {"lr", "learning_rate", "learningrate", "rate", "momentum", "beta", "beta1", "beta2", "eps", "schedule", "scheduler"}:
+        return "it is a number of the optimizer: optimizer = adam(lr = 0.01)"
+    if key.lower() in {"weight_decay", "l2", "regularization", "regularisation"}:
+        return "it is a term of the loss: + 1e-4 * l2(weights)"
+    if key.lower() in {"metrics", "metric"}:
+        return "metrics stand in `report`: report accuracy(p, y)"
+    return did_you_mean(key, KEYS)
 
 
 def _told(key: str, given: dict[str, Assign]) -> tuple[str, str]:

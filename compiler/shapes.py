@@ -50,7 +50,8 @@ def _fit(x: Dim, y: Dim, a: Shape, b: Shape) -> Dim:
         return x
     if x == 1:
         return y
-    raise ShapeError(f"{show(a)} and {show(b)} do not align: {x} is not {y}")
+    why = "; N, the rows of a batch, fits only N" if "N" in (x, y) else ""
+    raise ShapeError(f"sizes align from the right, and {x} is not {y}{why}")
 
 
 def matmul(shapes: Sequence[Shape], attrs: Mapping[str, object]) -> Shape:
@@ -58,6 +59,8 @@ def matmul(shapes: Sequence[Shape], attrs: Mapping[str, object]) -> Shape:
     a, b = shapes
     if not a or len(b) != 2:
         raise ShapeError("`@` needs [N, k] @ [k, m]" + (", and the left side is a number" if not a else ", with two axes on the right"))
+    if "N" in (a[-1], b[0]) and a[-1] != b[0]:
+        raise ShapeError("`@` needs [N, k] @ [k, m], and the right side has a row for each row of the batch")
     if a[-1] != b[0]:
         raise ShapeError(f"`@` needs [N, k] @ [k, m], and {a[-1]} is not {b[0]}")
     return (*a[:-1], b[1])
@@ -66,7 +69,7 @@ def matmul(shapes: Sequence[Shape], attrs: Mapping[str, object]) -> Shape:
 def transpose(shapes: Sequence[Shape], attrs: Mapping[str, object]) -> Shape:
     """[n, k] becomes [k, n]."""
     if len(shapes[0]) != 2:
-        raise ShapeError(f"transpose needs two axes, and the value is {show(shapes[0])}")
+        raise ShapeError("transpose needs two axes")
     return shapes[0][::-1]
 
 
@@ -98,7 +101,7 @@ def concat(shapes: Sequence[Shape], attrs: Mapping[str, object]) -> Shape:
     total = 0
     for shape in shapes:
         if not shape or shape[:-1] != first[:-1]:
-            raise ShapeError(f"concat stands values side by side, and {show(first)} and {show(shape)} have different rows")
+            raise ShapeError("concat stands values side by side, and these have different rows")
         if not isinstance(shape[-1], int):
             raise ShapeError("concat stands values side by side along their last axis, and that is N here")
         total += shape[-1]

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
-from ..dsl.syntax import Arg, Assign, Call, Check, Expr, Member, Name, Param, Return, Statement
-from . import builtins, evaluate
-from .definitions import FUNCTION, INITIALIZER, Function, bind, builtin_signature, signature
+from ..dsl.syntax import Arg, Assign, Call, Check, Expr, Member, Name, Param, Prime, Return, State, Statement
+from . import builtins, evaluate, shapes
+from .definitions import FUNCTION, INITIALIZER, VALUE, Function, bind, builtin_kind, builtin_signature, signature
 from .instances import Applicable, Frame, Group, Instance, Meaning, Words
 from .ir import Node
 from .vocabulary import BUILTINS
@@ -18,23 +18,26 @@ from .vocabulary import BUILTINS
 if TYPE_CHECKING:
     from .lower import Lowering
 
+MOST = 20_000  # calls unfolded in one program; a plan has thousands of lines
+
 
 def call(low: Lowering, e: Call, frame: Frame) -> Meaning:
     """A call of a parameter that is a function, of a definition, or of a function of the language."""
     name = e.function.id
     local = frame.scope.get(name)
     if isinstance(local, Applicable):
-        given = [evaluate.expr(low, a.value, frame) for a in e.args if a.name is None]
-        return apply(low, local, given, {a.name.id: evaluate.expr(low, a.value, frame) for a in e.args if a.name}, e, frame)
+        given, named = arguments(low, local, e.args, frame, 0)
+        return apply(low, local, given, named, e, frame)
     function = low.lib.find(name, frame.home)
     if function is None:
         if name in BUILTINS:
             bound = bind(e, builtin_signature(name), name)
-            return over_group(low, name, bound, e, frame) or builtins.HANDLERS[name](low, e, bound, frame)
-        raise low.lib.unknown(e.function, "fn", "block", "builtin")
+            summed = over_group(low, name, bound, e, frame)
+            return builtins.HANDLERS[name](low, e, bound, frame) if summed is None else summed
+        raise MlpcError(low.lib.unknown(e.function, frame.scope))
     bound = bind(e, signature(function), name)
     given = {p: argument(low, function.kinds[p], a, frame) for p, a in bound.items()}
-    return distribute(low, function, given, e, frame)
+    return distribute(low, function, given, e, frame, bound)
 
 
 def over_group(low: Lowering, name: str, bound: Mapping[str, Expr], e: Call, frame: Frame) -> Node | None:
@@ -52,14 +55,16 @@ def over_group(low: Lowering, name: str, bound: Mapping[str, Expr], e: Call, fra
     return total(low, results, e, meaning)
 
 
-def distribute(low: Lowering, function: Function, given: dict[str, Meaning], e: Call, frame: Frame) -> Node:
+def distribute(
+    low: Lowering, function: Function, given: dict[str, Meaning], e: Call, frame: Frame, words: Mapping[str, Expr] | None = None
+) -> Node:
     """`f(group)` is the sum of `f` of each member."""
     group = next((p for p, m in given.items() if isinstance(m, Group)), None)
     if group is None:
-        return unfold(low, function, given, e, frame)
+        return unfold(low, function, given, e, frame, words)
     members = given[group]
     assert isinstance(members, Group)
-    results = [unfold(low, function, given | {group: m}, e, frame) for m in members.members]
+    results = [unfold(low, function, given | {group: m}, e, frame, words) for m in members.members]
     for r in results:  # the user said f(group), and that is the sum: no member has words of its own
         low.words.pop(r, None)
     return total(low, results, e, members)
@@ -68,7 +73,11 @@ def distribute(low: Lowering, function: Function, given: dict[str, Meaning], e: 
 def total(low: Lowering, results: list[Node], e: Call, group: Group) -> Node:
     """The sum of a function over the members of a group."""
     if not results:
-        raise fault("E0235", e.span, f"`{group.text}` is empty here: the model has no such param yet")
+        raise fault("E0235", e.span, f"`{group.text}` is empty here: no statement above has made such a param", "read it in the loss")
+    if len({r.shape for r in results}) > 1:
+        found = ", ".join(dict.fromkeys(shapes.show(r.shape) for r in results))
+        message = f"of a group the results are added up, and here they have different shapes: {found}"
+        raise fault("E0231", e.span, message, f"use a function that gives one number, as l2({group.text}) does")
     total = results[0]
     for r in results[1:]:
         total = total + r
@@ -92,18 +101,26 @@ def applicable(low: Lowering, e: Expr, frame: Frame) -> Applicable:
         case Call(function=name, args=args):
             pass
         case _:
-            raise fault("E0235", e.span, "a function is wanted here", "relu, or leaky_relu(0.1)")
+            raise fault("E0235", e.span, f"`{e.span.text}` is not a function, and one is needed here", "relu, or leaky_relu(0.1)")
     local = frame.scope.get(name.id)
     function = low.lib.find(name.id, frame.home)
     if isinstance(local, Applicable):
         base = local
     elif function is None and name.id not in BUILTINS:
-        raise low.lib.unknown(name, "fn", "block", "builtin")
+        raise MlpcError(low.lib.unknown(name, frame.scope))
     else:
         base = Applicable(name.id, function)
-    given = tuple(evaluate.expr(low, a.value, frame) for a in args if a.name is None)
-    named = {a.name.id: evaluate.expr(low, a.value, frame) for a in args if a.name}
-    return Applicable(base.name, base.function, base.args + given, {**base.named, **named})
+    given, named = arguments(low, base, args, frame, 1 + len(base.args))
+    return Applicable(base.name, base.function, base.args + tuple(given), {**base.named, **named})
+
+
+def arguments(low: Lowering, f: Applicable, args: tuple[Arg, ...], frame: Frame, before: int) -> tuple[list[Meaning], dict[str, Meaning]]:
+    """The arguments of a function that is a value, by place and by name, `before` of whose places are taken already."""
+    kinds = dict(f.function.kinds) if f.function else {p: builtin_kind(f.name, p) for p in BUILTINS[f.name]}
+    order = list(kinds.values())[before:]
+    placed = [a for a in args if a.name is None]
+    given = [argument(low, order[i] if i < len(order) else VALUE, a.value, frame) for i, a in enumerate(placed)]
+    return given, {a.name.id: argument(low, kinds.get(a.name.id, VALUE), a.value, frame) for a in args if a.name}
 
 
 def apply(low: Lowering, f: Applicable, given: list[Meaning], named: dict[str, Meaning], e: Call, frame: Frame) -> Meaning:
@@ -123,17 +140,23 @@ def apply(low: Lowering, f: Applicable, given: list[Meaning], named: dict[str, M
     return distribute(low, f.function, {p: holes[b.id] for p, b in bound.items() if isinstance(b, Name)}, call, frame)
 
 
-def unfold(low: Lowering, function: Function, given: dict[str, Meaning], e: Call, frame: Frame) -> Node:
+def unfold(
+    low: Lowering, function: Function, given: dict[str, Meaning], e: Call, frame: Frame, words: Mapping[str, Expr] | None = None
+) -> Node:
     """The body of a definition with its parameters bound; defaults may use parameters to their left."""
     d = function.definition
     if d.kind == "update":
-        raise fault("E0205", e.function.span, f"`{function.name}` is an update; it stands only in  optimizer = {function.name}(...)")
-    inner = Frame({}, function.home, None, frame.symbols)
+        message = f"`{function.name}` is an update, not a function"
+        raise fault("E0205", e.function.span, message, f"it stands in `train`: optimizer = {function.name}")
+    low.unfolded += 1
+    if low.unfolded > MOST:
+        message = f"unfolded, the calls of this program are more than {MOST:,}"
+        raise fault("E0234", e.span, message, "a function that calls another twice doubles its text: give shared parts names in `model`")
+    inner = Frame({}, function.home, None, frame.symbols, words or {}, frame)
     if d.kind == "block":
         if frame.instance is None:
-            raise fault(
-                "E0107", e.span, f"`{function.name}` is a block, which owns weights: call it in `model` or in a block, not in a function"
-            )
+            raise fault("E0107", e.span, f"`{function.name}` is a block, which owns params, and none can be made here",
+                        "call it in `model` or in a block, and give its result a name")  # fmt: skip
         inner.instance = Instance(frame.instance.statement, d.name.id, frame.instance)
         frame.instance.children.append(inner.instance)
     with _told_at(low, e, function, frame), _context(low, d.name.id if d.kind == "fn" else None):
@@ -160,8 +183,10 @@ def body(low: Lowering, statements: tuple[Statement, ...], frame: Frame) -> Node
                 if frame.instance is not None and node.args:
                     low.pending.append((node, frame.instance, name.id))
                     low.ir.named.add(node)
-            case Param():
-                frame.scope[s.name.id] = low.param(s, frame)
+            case Param() | State():
+                frame.scope[s.name.id] = low.declare(s, frame)
+            case Prime(name=name):
+                frame.scope[f"{name.id}'"] = low.prime(s, frame)
             case Check(call=demand):
                 call(low, demand, frame)
             case Return(value=value):
@@ -173,19 +198,21 @@ def body(low: Lowering, statements: tuple[Statement, ...], frame: Frame) -> Node
 
 @contextmanager
 def _told_at(low: Lowering, e: Call, function: Function, frame: Frame) -> Generator[None]:
-    """Tells the faults of std's text at the user's call."""
+    """Tells the faults of std's text at the user's call, and from where the user's own was called."""
     try:
         yield
     except MlpcError as error:
-        if function.home != "std" or frame.home != "user":
+        if frame.home != "user":
             raise
-        raise MlpcError(*(_moved(low, d, e, function) for d in error.diagnostics)) from None
+        raise MlpcError(*(_moved(d, e, function) for d in error.diagnostics)) from None
 
 
-def _moved(low: Lowering, d: Diagnostic, e: Call, function: Function) -> Diagnostic:
-    if d.span is None or not d.span.source.name.startswith("std/"):
+def _moved(d: Diagnostic, e: Call, function: Function) -> Diagnostic:
+    if d.span is not None and d.span.source.name.startswith("std/"):
+        return replace(d, span=e.span, message=f"{d.message}\n(`{function.name}`, {d.span.source.name}:{d.span.line})")
+    if d.message.count("\n(") > 3:
         return d
-    return replace(d, span=e.span, message=f"{d.message}\n(`{function.name}`, {d.span.source.name}:{d.span.line})")
+    return replace(d, message=f"{d.message}\n(`{function.name}` is called on line {e.span.line})")
 
 
 @contextmanager

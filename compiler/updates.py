@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 from ..dsl.diagnostics import fault
 from ..dsl.syntax import Assign, Prime, Span, State
+from . import shapes
 from .constants import Number
 from .definitions import bind, signature
 from .instances import Frame, Meaning
-from .ir import Node
+from .ir import Node, ancestors
 from .lower import Lowering
+from .ops import TABLE
 from .settings import Settings
 
 SHAPE = ("P",)  # the numbers of a param
+ELEMENTWISE = "use + - * / ^ and functions of one number: exp, sqrt, where ..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,6 @@ def lower_update(low: Lowering, settings: Settings) -> Update:
     ir = low.ir
     symbols = {s: ir.leaf("symbol", (), name=s) for s in ("step", "epoch")}
     symbols |= {"steps": ir.const(settings.steps), "epochs": ir.const(settings.epochs)}
-    if len(d.parameters) < 2:
-        raise fault("E0206", d.name.span, f"update `{d.name.id}` needs the parameter and its gradient first: {d.name.id}(w, dw, ...)")
     w_name, dw_name = (p.name.id for p in d.parameters[:2])
     w, dw = (ir.leaf("state", SHAPE, name=n) for n in (w_name, dw_name))
     frame = Frame({w_name: w, dw_name: dw}, function.home, None, symbols)
@@ -56,34 +57,27 @@ def lower_update(low: Lowering, settings: Settings) -> Update:
             meaning = low.node(p.default, frame)
         assert isinstance(meaning, Node)
         if meaning.shape:
-            raise fault("E0235", call.span, f"`{p.name.id}` is one number, and this has the shape {meaning.shape}")
+            raise fault("E0235", call.span, f"`{p.name.id}` is one number, and this is {shapes.show(meaning.shape)}", f"{p.name.id} = 0.01")
         frame.scope[p.name.id] = meaning
         if meaning.value is None:
             numbers.append((p.name.id, meaning))
     states: list[tuple[str, Node, Number]] = []
     local: list[tuple[str, Node, Span]] = []
     primes: list[tuple[str, Node, Span]] = []
-    written = {w_name: w}
     for s in d.body:
         match s:
             case State(name=name, dims=None):
                 node = ir.leaf("state", SHAPE, name=name.id)
                 states.append((name.id, node, _start(low, s, frame)))
-                frame.scope[name.id] = written[name.id] = node
+                frame.scope[name.id] = node
             case Assign(name=name, value=value):
                 node = low.node(value, frame)
                 frame.scope[name.id] = node
                 local.append((name.id, node, s.span))
             case Prime(name=name, value=value):
-                if name.id not in written:
-                    raise fault(
-                        "E0201", name.span, f"`{name.id}'` says what becomes of a state or of `{w_name}`, and `{name.id}` is neither"
-                    )
-                if any(n == name.id for n, _, _ in primes):
-                    raise fault("E0203", name.span, f"`{name.id}'` is assigned twice")
                 node = low.node(value, frame)
                 if node.shape not in {SHAPE, ()}:
-                    raise fault("E0231", s.span, f"`{name.id}'` must have the shape of `{name.id}`")
+                    raise fault("E0231", s.span, f"`{name.id}'` must have the shape of `{name.id}`", ELEMENTWISE)
                 node = node if node.shape == SHAPE else ir.make("broadcast", node, shape=SHAPE)
                 while not node.args or any(node is n for _, n, _ in primes):  # v' = dw: the same numbers under a name of their own
                     node = ir.make("alias", node)
@@ -91,11 +85,11 @@ def lower_update(low: Lowering, settings: Settings) -> Update:
                 primes.append((name.id, node, s.span))
             case _:
                 raise fault("E0107", s.span, "this has no place in an update", "state v ~ zeros,  u = ...,  v' = ...")
-    missing = [n for n, _, _ in states if not any(n == p for p, _, _ in primes)]
-    if missing:
-        raise fault("E0209", d.name.span, f"state `{missing[0]}` never changes", f"add a line  {missing[0]}' = ...")
-    if not any(n == w_name for n, _, _ in primes):
-        raise fault("E0209", d.name.span, f"update `{d.name.id}` never says what `{w_name}` becomes", f"add a line  {w_name}' = ...")
+    for name, node, span in (*local, *primes):
+        if any(n.op in TABLE and TABLE[n.op].kind in {"reduce", "rowwise", "matmul", "move"} and any("P" in a.shape for a in n.args)
+               for n in ancestors([node])):  # fmt: skip
+            told = call.span if function.home == "std" else span
+            raise fault("E0107", told, f"`{name}` mixes the numbers of a param: an update works on each number by itself", ELEMENTWISE)
     return Update(w, dw, w_name, dw_name, tuple(states), tuple(numbers), tuple(local), tuple(primes))
 
 

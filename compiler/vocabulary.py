@@ -15,11 +15,15 @@ BUILTINS: dict[str, dict[str, str | None]] = {
     "classes": {"y": None},
     "same": {"a": None, "b": None},
     "expect": {"x": None, "*facts": None},
+    "repeat": {"x": None, "k": None, "f": None},
+    "bernoulli": {"q": None, "x": None},
     "sum": {"x": None, "axis": "all"},
     "mean": {"x": None, "axis": "all"},
     "max": {"x": None, "b": "", "axis": "all"},
     "min": {"x": None, "b": "", "axis": "all"},
 }
+# The parameters of the language's functions that are functions themselves.
+FUNCTIONS: dict[str, tuple[str, ...]] = {"repeat": ("f",)}
 # Parameters of the language's functions that take words.
-WORDS: dict[str, tuple[str, ...]] = {"axis": ("features", "batch"), "*facts": ("simplex", "onehot", "integer", "bounded")}
+WORDS: dict[str, tuple[str, ...]] = {"axis": ("features", "batch"), "*facts": ("simplex", "onehot", "integer", "bounded", "several_rows")}
 RESERVED = ("training", "step", "steps", "epoch", "epochs", "weights", "params", "pi")

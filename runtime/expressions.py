@@ -251,7 +251,7 @@ def _piped(node: Call, operands: list[Frame | Constant], scope: Scope) -> Made:
         key = arg.name.id if arg.name else pipe.parameters[i] if i < len(pipe.parameters) else ""
         if key not in pipe.parameters or key in arguments:
             takes = f"`{name}` takes {' and '.join(pipe.parameters) or 'nothing but columns'}"
-            raise fault("E0206", arg.span, takes, did_you_mean(key, pipe.parameters) if key else "")
+            raise fault("E0206", arg.span, takes, (did_you_mean(key, pipe.parameters) if key else "") or "leave this out")
         if isinstance(value, Frame):
             raise fault("E0233", arg.value.span, f"`{key}` of `{name}` is one number, and this has a row for each row")
         arguments[key] = float(value)

@@ -215,7 +215,7 @@ def _near_file(real: Path, roots: list[Path], folder: Path) -> str:
         return ""
     near = nearest(real.name, names)
     if near is None:
-        return did_you_mean(real.name, names)
+        return did_you_mean(real.name, names) or "a path is relative to the model's folder"
     return f"did you mean `{Path(os.path.relpath(real.parent / near, os.path.realpath(folder))).as_posix()}`?"
 
 

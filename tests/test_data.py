@@ -311,7 +311,7 @@ RANDOM = "random(train = 0.8, test = 0.2)"
         ("x = columns()", 'E0206 3: `columns` needs a pattern | columns("sepal_*")'),
         ("x = age |> standardise", "E0205 3: `standardise` is no function of the `data` section | did you mean `standardize`?"),
         ("x = numeric |> standardize", 'E0201 3: `numeric` cannot be used yet | name the columns: columns("sepal_*", ...)'),
-        ("x = age |> standardize(1)", "E0206 3: `standardize` takes nothing but columns | "),
+        ("x = age |> standardize(1)", "E0206 3: `standardize` takes nothing but columns | leave this out"),
         ("x = age |> clip(0)", "E0206 3: `clip` needs high | clip(low, high)"),
         ("x = age |> clip(0, hi = 1)", "E0206 3: `clip` takes low and high | did you mean `high`?"),
         ("x = age |> clip(2, 1)", "E0206 3: `clip` from 2 to 1 leaves nothing | the lower bound comes first: clip(low, high)"),

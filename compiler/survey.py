@@ -1,0 +1,52 @@
+"""What can be said of a program before its data is known: definitions, names and settings, and all that is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ..dsl.diagnostics import Diagnostic, MlpcError
+from ..dsl.syntax import Program
+from .definitions import Library
+from .graph import Graph, build
+from .ir import Interner
+from .library import collect
+from .lower import Lowering
+from .schema import Schema
+from .settings import Settings, resolve
+from .simplify import RULES
+from .updates import lower_update
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """`settings` is None if they are at fault; `faults` are in no order."""
+
+    lib: Library
+    graph: Graph
+    settings: Settings | None
+    faults: tuple[Diagnostic, ...]
+
+
+def survey(program: Program) -> Survey:
+    """The library, the graph of names and the settings of a program, with every fault in them."""
+    lib, faults = collect(program)
+    graph, found = build(program, lib)
+    faults += found
+    settings = checked(lambda: resolve(program, lib), faults)
+    if settings is not None and settings.optimizer.function.id not in lib.broken:
+        trial = settings.scheduled(1)
+        checked(lambda: lower_update(Lowering(Interner(RULES), lib, Schema()), trial), faults)
+    return Survey(lib, graph, settings, tuple(faults))
+
+
+def checked(work: Callable[[], T], faults: list[Diagnostic]) -> T | None:
+    """The result of `work`, or None with its faults collected."""
+    try:
+        return work()
+    except MlpcError as error:
+        faults.extend(error.diagnostics)
+        return None
