@@ -20,9 +20,15 @@ def model_of(args: argparse.Namespace) -> Model:
     overrides = [*args.set, *([f"train.seed={args.seed}"] if args.seed is not None else [])]
     model = load(Path(args.file), overrides, data_root=args.data_root)
     told = [render(w) for w in model.compilation.warnings] + [f"note: {printable(n)}" for n in model.compilation.notes]
-    if told and sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]  it is None where it was closed
-        print("\n".join(told).encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)
+    if told:
+        warn("\n".join(told))
     return model
+
+
+def warn(text: str) -> None:
+    """A text and a newline to stderr, if there is one."""
+    if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]  it is None where it was closed
+        print(text.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)
 
 
 def write(text: str) -> None:

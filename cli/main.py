@@ -97,11 +97,28 @@ def parser() -> argparse.ArgumentParser:
     check = _command(commands, "check", "compare every gradient with differences of the loss", "mlpc check models/iris.mlp")
     _training_options(check)
     check.add_argument("--strict", action="store_true", help="status 1 if a gradient could not be judged")
+
+    fmt = _bare(commands, "fmt", "lay files out in the one way there is; it has no options of style", "mlpc fmt models/iris.mlp --diff")
+    fmt.add_argument("files", nargs="+", metavar="FILE", help="a .mlp file, rewritten in place; - reads stdin and writes stdout")
+    fmt.add_argument("--check", action="store_true", help="write nothing; name the files that would change, status 1 if there are any")
+    fmt.add_argument("--diff", action="store_true", help="write nothing; print what would change")
     return top
 
 
 def _command(commands: Any, name: str, purpose: str, example: str) -> argparse.ArgumentParser:
-    """A command on a file, with the options that all have."""
+    """A command on a model, with the options that all of these have."""
+    made = _bare(commands, name, purpose, example)
+    made.add_argument("file", metavar="FILE", help="the model, a .mlp file")
+    made.add_argument(
+        "--set", action="append", default=[], metavar="train.KEY=VALUE", help="in place of what the file says; may be repeated"
+    )
+    made.add_argument("--seed", type=_count, metavar="N", help="short for --set train.seed=N")
+    made.add_argument("--data-root", metavar="DIR", help="read data beneath DIR instead of the model's folder")
+    return made
+
+
+def _bare(commands: Any, name: str, purpose: str, example: str) -> argparse.ArgumentParser:
+    """A command with its help, its example and --json."""
     made: argparse.ArgumentParser = commands.add_parser(
         name,
         help=purpose,
@@ -110,13 +127,7 @@ def _command(commands: Any, name: str, purpose: str, example: str) -> argparse.A
         formatter_class=_Help,
         allow_abbrev=False,
     )
-    made.add_argument("file", metavar="FILE", help="the model, a .mlp file")
     made.add_argument("--json", action="store_true", help="one JSON document on stdout, and nothing else there")
-    made.add_argument(
-        "--set", action="append", default=[], metavar="train.KEY=VALUE", help="in place of what the file says; may be repeated"
-    )
-    made.add_argument("--seed", type=_count, metavar="N", help="short for --set train.seed=N")
-    made.add_argument("--data-root", metavar="DIR", help="read data beneath DIR instead of the model's folder")
     return made
 
 

@@ -40,6 +40,11 @@ def parse(text: str | bytes, name: str, path: Path | None = None) -> Program:
 
 def load_file(path: Path) -> Program:
     """The program in a file; MlpcError if it cannot be read (E0502), is no text (E0101) or has faults."""
+    return parse(read_file(path), path.name, path)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file that is no larger than `SIZE`; else MlpcError (E0502)."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -48,14 +53,13 @@ def load_file(path: Path) -> Program:
             raise fault("E0502", None, f"{path} is not a regular file")
         if status.st_size > SIZE:
             raise fault("E0502", None, f"{path} has {status.st_size:,} bytes; {SIZE:,} is the most", "keep data in a file of its own")
-        text = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         near = _near_file(path)
         raise fault("E0502", None, f"{path} does not exist", near) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise fault("E0502", None, f"{path}: {reason}") from None
-    return parse(text, path.name, path)
 
 
 def parse_expression(text: str, name: str = "--set") -> Expr:
@@ -72,9 +76,7 @@ def parse_expression(text: str, name: str = "--set") -> Expr:
 def parser() -> Lark:
     """The one parser of the process; made from the grammar every time, as a cached one would be an unpickled file."""
     grammar = (Path(__file__).parent / "grammar.lark").read_text(encoding="utf-8")
-    return Lark(
-        grammar, start=["program", "setting"], parser="lalr", lexer="contextual", postlex=Newlines(), transformer=Builder()
-    )
+    return Lark(grammar, start=["program", "setting"], parser="lalr", lexer="contextual", postlex=Newlines(), transformer=Builder())
 
 
 @dataclass(frozen=True, slots=True)
