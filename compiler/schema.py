@@ -1,4 +1,7 @@
-"""What the compiler must know of the data: widths, classes, verified facts, rows a split; never a number of it."""
+"""What the compiler must know of the data: widths, classes, verified facts, rows a split.
+
+It never holds a number of the data, but for one: what brings a transformed target back to its own units, in which metrics are measured.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ from dataclasses import dataclass
 from ..dsl.syntax import Span
 from .facts import Facts
 
+Undo = tuple[tuple[str, float], ...]  # ("mul", 12.5), ("add", 40.0), ("exp", 0.0), applied in order
+
 
 @dataclass(frozen=True, slots=True)
 class DataValue:
     """A value that a statement of `data` names: [N, width].
 
-    `labels` names its columns; `classes` are the labels of a one-hot value in the order of its columns, else ().
+    `labels` names its columns; `classes` are the labels of a one-hot value in the order of its columns, and those
+    of an indexed one, else (). `undo`: of a transformed numeric target, what brings each column back to its own units, else ().
     """
 
     name: str
@@ -21,6 +27,7 @@ class DataValue:
     labels: tuple[str, ...]
     classes: tuple[str, ...]
     span: Span
+    undo: tuple[Undo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

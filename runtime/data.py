@@ -1,13 +1,14 @@
 """The `data` section, evaluated: files and literals in; a schema, the rows of each split and the fitted transforms out.
 
-Order: read, split, fit on the training rows, transform. What is fitted needs the split, and the split may need the
-classes of a value: so with a split the statements are evaluated twice, first as if every row trained.
+Order: read, drop rows, split, fit on the training rows, transform. Which rows a `drop_missing` leaves out shows when its columns
+are made: so the statements are evaluated again without them. What is fitted needs the split, and the split may need the classes
+of a value: so with a split the statements are evaluated twice, first as if every row trained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,11 +18,15 @@ from numpy.typing import NDArray
 from ..compiler.definitions import expressions
 from ..compiler.schema import DataValue, Schema
 from ..dsl.diagnostics import MlpcError, fault
-from ..dsl.syntax import Assign, From, Name, Program, walk
-from .expressions import Scope, Transform, evaluate
-from .pipes import Frame, Indices
+from ..dsl.syntax import Assign, Expr, From, Name, Program, walk
+from .columns import Table, missing_faults
+from .expressions import Drop, Scope, Transform, evaluate, unconverted
+from .frame import Frame, Indices, columns_of
+from .labels import codes, distinct
+from .selection import named
 from .split import Split, deal, read_split
-from .table import Table, read_table
+from .table import read_table
+from .targets import undoing
 
 _T = TypeVar("_T")
 
@@ -30,12 +35,13 @@ _T = TypeVar("_T")
 class Dataset:
     """`splits`: split -> value -> C-contiguous float64 [rows, width], in the order train, val, test and of the statements.
 
-    `fitted`: value -> its transforms with their statistics, operands first, the value itself last.
+    `fitted`: value -> its transforms with their statistics, operands first, the value itself last. `notes` say which rows were dropped.
     """
 
     schema: Schema
     splits: dict[str, dict[str, NDArray[np.float64]]]
     fitted: dict[str, tuple[Transform, ...]]
+    notes: tuple[str, ...] = ()
 
 
 def read(
@@ -61,24 +67,31 @@ def read(
     written = assigned.pop("split", None)
     split = collect(lambda: read_split(written)) if written else None
 
-    frames, fitted = _evaluate(assigned, files, table, None, collect)
+    sources = _Sources(assigned, files, table, named({**assigned, "split": written} if written else assigned, table) if table else {})
+    frames, fitted, kept, notes = _complete(sources, collect)
     collect.errors += _copied_targets(program, assigned, frames, targets) + _unequal_rows(assigned, frames)
+    collect.errors += [MlpcError(frame.gap) for name, frame in frames.items() if name in targets and frame.gap]
     collect.stop()
     if not frames:
         return Dataset(Schema(), {}, {})
     rows = len(next(iter(frames.values())).rows.lines)
     parts: dict[str, Indices] = {"train": np.arange(rows)}
     if split is not None:
-        labels = _class_of_rows(split, frames, targets) if split.kind == "stratified" else None
+        labels = None
+        if split.kind == "stratified":
+            labels = _class_of_rows(split, frames, targets)
+        elif split.group is not None:
+            labels = _group_of_rows(split.group, sources.scope("split", dict(frames), None, kept, []), rows)
         parts = deal(split, rows, labels, seed)
-        frames, fitted = _evaluate(assigned, files, table, parts["train"], collect)
+        frames, fitted = _evaluate(sources, parts["train"], kept, [], collect)
         collect.stop()
     values = tuple(
-        DataValue(name, len(frame.labels), frame.facts, frame.labels, frame.classes, assigned[name].name.span)
+        DataValue(name, len(frame.labels), frame.facts, frame.labels, frame.classes, assigned[name].name.span,
+                  undoing(fitted, name) if name in targets else ())
         for name, frame in frames.items()
-    )
+    )  # fmt: skip
     splits = {part: {name: _rows_of(frame, which) for name, frame in frames.items()} for part, which in parts.items()}
-    return Dataset(Schema(values, tuple((part, len(which)) for part, which in parts.items())), splits, fitted)
+    return Dataset(Schema(values, tuple((part, len(which)) for part, which in parts.items())), splits, fitted, notes)
 
 
 class _Collector:
@@ -104,8 +117,12 @@ def _once(s: Assign, assigned: dict[str, Assign]) -> bool:
     """True, or E0203 in the words of compiler.graph, so that the two are one where both report it."""
     before = assigned.get(s.name.id)
     if before is not None:
-        raise fault("E0203", s.name.span, f"`{s.name.id}` is already assigned on line {before.name.span.line}",
-                    "each name is assigned once: choose another")
+        raise fault(
+            "E0203",
+            s.name.span,
+            f"`{s.name.id}` is already assigned on line {before.name.span.line}",
+            "each name is assigned once: choose another",
+        )
     return True
 
 
@@ -117,20 +134,72 @@ def _table(files: list[From], folder: Path | None, data_root: Path | None) -> Ta
     return read_table(files[0].path, folder, data_root)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sources:
+    """What the statements are made of: themselves, the file, and for each the columns that others name."""
+
+    assigned: dict[str, Assign]
+    files: list[From]
+    table: Table | None
+    taken: dict[str, frozenset[str]]
+
+    def scope(
+        self, name: str, values: dict[str, Frame | None], train: Indices | None, kept: NDArray[np.bool_] | None, drops: list[Drop]
+    ) -> Scope:
+        """What the statement `name` sees."""
+        lines = {name: s.name.span.line for name, s in self.assigned.items()}
+        at_fault = bool(self.files) and self.table is None
+        return Scope(name, self.table, at_fault, values, lines, self.taken.get(name, frozenset()), train, kept, drops)
+
+
 def _evaluate(
-    assigned: dict[str, Assign], files: list[From], table: Table | None, train: Indices | None, collect: _Collector
+    sources: _Sources, train: Indices | None, kept: NDArray[np.bool_] | None, drops: list[Drop], collect: _Collector
 ) -> tuple[dict[str, Frame], dict[str, tuple[Transform, ...]]]:
     """The values without a fault, in the order written, and how they were made; `train` None: every row trains."""
     values: dict[str, Frame | None] = {}
     fitted: dict[str, tuple[Transform, ...]] = {}
-    lines = {name: s.name.span.line for name, s in assigned.items()}
-    for name, s in assigned.items():
-        scope = Scope(name, table, bool(files) and table is None, values, lines, train)
+    for name, s in sources.assigned.items():
+        scope = sources.scope(name, values, train, kept, drops)
         made = collect(lambda s=s, scope=scope: evaluate(s.value, scope))
         values[name] = made[0] if made else None
         if made:
             fitted[name] = made[1]
     return {name: frame for name, frame in values.items() if frame is not None}, fitted
+
+
+def _complete(
+    sources: _Sources, collect: _Collector
+) -> tuple[dict[str, Frame], dict[str, tuple[Transform, ...]], NDArray[np.bool_] | None, tuple[str, ...]]:
+    """The values of the rows that no `drop_missing` leaves out, how they were made, which rows these are (None: all), and a note."""
+    kept: NDArray[np.bool_] | None = None
+    columns: dict[str, None] = {}
+    while True:
+        attempt, drops = _Collector(), list[Drop]()
+        frames, fitted = _evaluate(sources, None, kept, drops, attempt)
+        there = len(drops[0].rows) if kept is None and drops else 0 if kept is None else int(kept.sum())
+        unequal = next((d for d in drops if len(d.rows) != there), None)
+        if unequal is not None:
+            attempt.errors.append(fault("E0409", unequal.span, f"this drops some of {len(unequal.rows)} rows, and other values have {there}",
+                                        "every value of `data` has the same rows"))  # fmt: skip
+        if unequal is not None or not drops:
+            collect.errors += attempt.errors
+            return frames, fitted, kept, _dropped(kept, columns)
+        left = ~np.logical_or.reduce([d.rows for d in drops])
+        columns |= dict.fromkeys(c for d in drops for c in d.columns)
+        if not left.any():
+            named_columns = " and ".join(f"`{c}`" for c in columns)
+            collect.errors.append(fault("E0404", drops[0].span, f"every row has a missing cell in {named_columns}: none is left",
+                                        "`|> impute(...)` fills cells instead"))  # fmt: skip
+            return {}, {}, kept, ()
+        kept = np.ones(there, dtype=np.bool_) if kept is None else kept
+        kept[np.flatnonzero(kept)] = left
+
+
+def _dropped(kept: NDArray[np.bool_] | None, columns: dict[str, None]) -> tuple[str, ...]:
+    if kept is None:
+        return ()
+    count = int((~kept).sum())
+    return (f"{count} of {len(kept)} rows dropped: a cell of {', '.join(columns)} is missing",)
 
 
 def _unequal_rows(assigned: dict[str, Assign], frames: dict[str, Frame]) -> list[MlpcError]:
@@ -161,15 +230,34 @@ def _copied_targets(program: Program, assigned: dict[str, Assign], frames: dict[
 def _class_of_rows(split: Split, frames: dict[str, Frame], targets: frozenset[str]) -> Indices:
     """The class of each row [rows]: of the target that has classes, else of the only one-hot value; E0406 if that says nothing."""
     classed = [name for name, frame in frames.items() if frame.classes]
-    named = [name for name in classed if name in targets] or classed
-    if len(named) != 1:
+    candidates = [name for name in classed if name in targets] or classed
+    if len(candidates) != 1:
         found, hint = "no value has classes", "make the target one-hot, `y = column |> onehot`, or use random(...)"
-        if named:
-            found, hint = f"{' and '.join(f'`{name}`' for name in named)} have some: which to keep is not clear", "use random(...)"
+        if candidates:
+            found, hint = f"{' and '.join(f'`{name}`' for name in candidates)} have some: which to keep is not clear", "use random(...)"
         raise fault("E0406", split.span, f"`stratified` keeps the shares of classes, and {found}", hint)
-    array = frames[named[0]].array
+    array = frames[candidates[0]].array
     assert array is not None
-    return array.argmax(axis=1)
+    return array.argmax(axis=1) if frames[candidates[0]].facts.onehot else array[:, 0].astype(np.int64)
+
+
+def _group_of_rows(group: Expr, scope: Scope, rows: int) -> Indices:
+    """The group of each row [rows] as a number, in the order of the labels."""
+    frame, _ = unconverted(group, scope)
+    if len(frame.labels) != 1:
+        raise fault(
+            "E0231", group.span, f"`{group.span.text}` is {len(frame.labels)} columns, and groups stand in one", "grouped(column, ...)"
+        )
+    if len(frame.rows.lines) != rows:
+        raise fault("E0409", group.span, f"`{group.span.text}` has {len(frame.rows.lines)} rows and the values have {rows}",
+                    "every value of `data` has the same rows")  # fmt: skip
+    column = columns_of(frame)[0]
+    faults = missing_faults(column, group.span)
+    if faults:
+        raise MlpcError(
+            *(replace(d, hint="every row belongs to a group: fill the cell, or drop its row with `|> drop_missing`") for d in faults)
+        )
+    return np.array(codes(column, distinct(list(column.cells))[0]), dtype=np.int64)
 
 
 def _rows_of(frame: Frame, which: Indices) -> NDArray[np.float64]:

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..compiler.constants import Number as Constant
 from ..compiler.constants import exact, fold
 from ..compiler.facts import Facts
-from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault, nearest
-from ..dsl.syntax import Binary, Call, Expr, Matrix, Name, Number, Text, Unary
-from .pipes import PIPES, Array, Frame, Indices, Statistics, computed, numeric
-from .table import Column, Rows, Table, matching
+from ..dsl.diagnostics import MlpcError, did_you_mean, fault
+from ..dsl.syntax import Arg, Binary, Call, Expr, Matrix, Name, Number, Span, Text, Unary
+from .columns import Table
+from .frame import Array, Frame, Indices, Pipe, Statistics, computed, numeric
+from .missing import gaps
+from .pipes import PIPES
+from .selection import KINDS, Selection, by_kind, by_pattern, labels_of, literal
 
 ARITHMETIC = {
     "+": ("add", np.add), "-": ("sub", np.subtract), "*": ("mul", np.multiply), "/": ("div", np.divide), "^": ("pow", np.power),
@@ -26,11 +30,22 @@ class Transform:
     """A step on the way to a value: a pipe, `+ - * / ^`, `concat`, or a beginning: `columns`, `value`, `literal`, `number`.
 
     `of` are the positions of its operands among the steps before it; `statistics` are plain: names, labels, numbers.
+    `width` is the number of columns that it makes, 0 for a number.
     """
 
     name: str
     of: tuple[int, ...]
     statistics: Statistics
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Rows that a `drop_missing` leaves out: `rows` is true where a cell of its columns is missing."""
+
+    rows: NDArray[np.bool_]
+    columns: tuple[str, ...]
+    span: Span
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +53,9 @@ class Scope:
     """What a statement sees.
 
     `values` are those above it (None: at fault, and reported), `assigned` the lines of all. `table` is None without
-    `from`, or if its file is at fault (`table_at_fault`). `train`: the rows that statistics may see; None is all.
+    `from`, or if its file is at fault (`table_at_fault`); `taken` are its columns that other statements name. `train`: the
+    rows that statistics may see; None is all. `kept`: the rows of the file that were not dropped; None is all. `drops` collects
+    the rows to drop.
     """
 
     name: str
@@ -46,7 +63,10 @@ class Scope:
     table_at_fault: bool
     values: Mapping[str, Frame | None]
     assigned: Mapping[str, int]
+    taken: frozenset[str]
     train: Indices | None
+    kept: NDArray[np.bool_] | None
+    drops: list[Drop]
 
 
 Made = tuple[Frame | Constant, str, Statistics]
@@ -55,6 +75,12 @@ KNOWN_FAULT = MlpcError()  # what a statement raises that reads a value whose fa
 
 def evaluate(expr: Expr, scope: Scope) -> tuple[Frame, tuple[Transform, ...]]:
     """The numbers of a statement and the steps that made them; MlpcError (E02xx, E04xx) for what has none."""
+    frame, steps = unconverted(expr, scope)
+    return numeric(frame), steps
+
+
+def unconverted(expr: Expr, scope: Scope) -> tuple[Frame, tuple[Transform, ...]]:
+    """The columns of an expression, as text if no pipe made numbers of them, and the steps that made them."""
     order: list[Expr] = []
     stack = [expr]
     while stack:
@@ -69,15 +95,15 @@ def evaluate(expr: Expr, scope: Scope) -> tuple[Frame, tuple[Transform, ...]]:
         result, name, statistics = _make(node, [results[i] for i in of], scope)
         place[node] = len(results)
         results.append(result)
-        steps.append(Transform(name, of, statistics))
-    return numeric(_frame(results[-1], expr)), tuple(steps)
+        steps.append(Transform(name, of, statistics, len(result.labels) if isinstance(result, Frame) else 0))
+    return _frame(results[-1], expr), tuple(steps)
 
 
 def _operands(node: Expr) -> tuple[Expr, ...]:
     """The expressions that must have a value before `node` has."""
     match node:
         case Call(function=Name(id=name)) if name != "columns" and name in FUNCTIONS:
-            return tuple(arg.value for arg in node.args)
+            return tuple(arg.value for i, arg in enumerate(node.args) if _word(name, i, arg) is None)
         case Unary(value=value):
             return (value,)
         case Binary(op=op, left=left, right=right) if op in ARITHMETIC:
@@ -93,12 +119,12 @@ def _make(node: Expr, operands: list[Frame | Constant], scope: Scope) -> Made:
         case Name():
             return _named(node, scope)
         case Matrix():
-            frame = _literal(node, scope.name)
+            frame = literal(node, scope.name, scope.kept)
             return frame, "literal", {"names": (frame.labels,)}
         case Unary() | Binary() if operands:
             return _arithmetic(node, operands, scope)
         case Call(function=Name(id="columns")):
-            return _columns(node, scope)
+            return _of_table(by_pattern(node, scope.table, scope.table_at_fault), node, scope)
         case Call(function=Name(id="concat")):
             return _concat(node, operands)
         case Call(function=Name(id=name)) if name in PIPES:
@@ -109,8 +135,12 @@ def _make(node: Expr, operands: list[Frame | Constant], scope: Scope) -> Made:
         case Text(text=text):
             raise fault("E0235", node.span, f'"{text}" is text, not a column', f'write columns("{text}")')
         case _:
-            raise fault("E0107", node.span, f"`{node.span.text}` does not belong in `data`",
-                        "data is computed row by row, with + - * / ^ and pipes; the rest belongs in `model`")
+            raise fault(
+                "E0107",
+                node.span,
+                f"`{node.span.text}` does not belong in `data`",
+                "data is computed row by row, with + - * / ^ and pipes; the rest belongs in `model`",
+            )
 
 
 def _named(node: Name, scope: Scope) -> Made:
@@ -121,80 +151,22 @@ def _named(node: Name, scope: Scope) -> Made:
         if frame is None:
             raise KNOWN_FAULT
         return replace(frame, span=node.span), "value", {"names": ((name,),)}
-    if table is not None and name in table.columns:
-        return _of_columns([table.columns[name]], node, table)
+    if table is not None and name in KINDS:
+        return _of_table(by_kind(node, table, scope.taken), node, scope)
+    if table is not None and name in table.names:
+        return _of_table((name,), node, scope)
     if scope.table_at_fault:
         raise KNOWN_FAULT
     if name in scope.assigned and name != scope.name:
         raise fault("E0202", node.span, f"`{name}` is assigned on line {scope.assigned[name]}, below this use", "move that line up")
-    if name in {"numeric", "categorical"}:
-        raise fault("E0201", node.span, f"`{name}` cannot be used yet", 'name the columns: columns("sepal_*", ...)')
     if table is None:
-        raise fault("E0201", node.span, f"there is no value `{name}` above, and no `from` that would bring columns",
-                    did_you_mean(name, scope.values))
-    raise fault("E0402", node.span, f"{table.rows.file} has no column `{name}`", did_you_mean(name, [*table.columns, *scope.values]))
-
-
-def _columns(node: Call, scope: Scope) -> Made:
-    """`columns("sepal_*", ...)`: each column once, in the order of the patterns, then of the file."""
-    table = scope.table
-    faults: list[Diagnostic] = []
-    found: dict[str, Column] = {}
-    for arg in node.args:
-        if arg.name is not None or not isinstance(arg.value, Text):
-            hint = f'columns("{arg.value.id}")' if isinstance(arg.value, Name) else 'columns("sepal_*")'
-            faults.append(Diagnostic("E0206", arg.span, "`columns` takes patterns in quotes", hint))
-            continue
-        pattern = arg.value.text
-        hits = matching(table, pattern) if table else []
-        if table and not hits:
-            near = nearest(pattern, table.columns) or nearest(pattern.strip("*?_ "), table.columns)
-            hint = f"did you mean `{near}`?" if near else did_you_mean(pattern, table.columns)
-            faults.append(Diagnostic("E0402", arg.span, f'no column of {table.rows.file} matches "{pattern}"', hint))
-        found |= {column.name: column for column in hits}
-    if not node.args:
-        faults.append(Diagnostic("E0206", node.span, "`columns` needs a pattern", 'columns("sepal_*")'))
-    elif table is None and not scope.table_at_fault:
-        faults.append(Diagnostic("E0201", node.span, "there is no `from`, and so there are no columns", 'from "data/iris.csv"'))
-    if faults or table is None:
-        raise MlpcError(*faults)
-    return _of_columns(list(found.values()), node, table)
-
-
-def _of_columns(columns: list[Column], node: Expr, table: Table) -> Made:
-    names = tuple(column.name for column in columns)
-    return Frame(names, table.rows, node.span, cells=tuple(columns), sources=names), "columns", {"names": (names,)}
-
-
-def _literal(node: Matrix, name: str) -> Frame:
-    """`[[1, 2], [3, 4]]` is [2, 2]; `[1, 2, 3]` is a column [3, 1]."""
-    nested = any(isinstance(item, Matrix) for item in node.items)
-    rows = [item.items if isinstance(item, Matrix) else (item,) for item in node.items]
-    if not rows or not rows[0]:
-        raise fault("E0405", node.span, f"`{node.span.text}` holds no number", f"{name} = [[5.1, 1.4], [7.0, 4.7]]")
-    for i, (item, row) in enumerate(zip(node.items, rows, strict=True)):
-        if nested and not isinstance(item, Matrix):
-            raise fault("E0409", item.span, f"row {i + 1} stands without brackets, and others have them", f"write [{item.span.text}]")
-        if len(row) != len(rows[0]):
-            raise fault("E0409", item.span, f"row {i + 1} has {len(row)} number{'s' * (len(row) != 1)} and row 1 has {len(rows[0])}",
-                        "every row of a matrix is as long as the first")
-    width = len(rows[0])
-    labels = _labels(name, width)
-    cells = [[_cell(item) for item in row] for row in rows]
-    where = Rows("", range(1, len(rows) + 1))
-    columns = (Column(label, tuple(column), where) for label, column in zip(labels, zip(*cells, strict=True), strict=True))
-    return Frame(labels, where, node.span, cells=tuple(columns))
-
-
-def _cell(item: Expr) -> str:
-    match item:
-        case Number(text=text):
-            return text
-        case Unary(value=Number(text=text)):
-            return f"-{text}"
-        case _:
-            raise fault("E0233", item.span, f"`{item.span.text}` is not a number; a matrix in `data` holds nothing else",
-                        "write the number out; columns are computed outside the brackets")
+        raise fault(
+            "E0201",
+            node.span,
+            f"there is no value `{name}` above, and no `from` that would bring columns",
+            did_you_mean(name, scope.values),
+        )
+    raise fault("E0402", node.span, f"{table.file} has no column `{name}`", did_you_mean(name, [*table.names, *scope.values]))
 
 
 def _arithmetic(node: Unary | Binary, operands: list[Frame | Constant], scope: Scope) -> Made:
@@ -215,7 +187,7 @@ def _arithmetic(node: Unary | Binary, operands: list[Frame | Constant], scope: S
     with np.errstate(all="ignore"):
         array = ufunc(*arrays)
     merged = replace(frames[0], sources=_sources(frames))
-    return computed(merged, array, node.span, labels=_labels(scope.name, max(widths))), node.op, {}
+    return computed(merged, array, node.span, labels=labels_of(scope.name, max(widths))), node.op, {}
 
 
 def _concat(node: Call, operands: list[Frame | Constant]) -> Made:
@@ -239,29 +211,66 @@ def _concat(node: Call, operands: list[Frame | Constant]) -> Made:
         bounded=all(f.bounded for f in facts),
     )
     array = np.column_stack([_array(numeric(frame)) for frame in frames])
-    return Frame(labels, frames[0].rows, node.span, array, facts=kept, sources=sources), "concat", {}
+    gap = next((frame.gap for frame in frames if frame.gap), None)
+    return Frame(labels, frames[0].rows, node.span, array, facts=kept, sources=sources, gap=gap), "concat", {}
 
 
 def _piped(node: Call, operands: list[Frame | Constant], scope: Scope) -> Made:
     name, pipe = node.function.id, PIPES[node.function.id]
     if not operands or node.args[0].name is not None:
         raise fault("E0206", node.span, f"`{name}` needs columns", f"x = column |> {name}")
-    arguments: dict[str, float] = {}
-    for i, (arg, value) in enumerate(zip(node.args[1:], operands[1:], strict=True)):
-        key = arg.name.id if arg.name else pipe.parameters[i] if i < len(pipe.parameters) else ""
+    arguments: dict[str, float | str] = {}
+    values = iter(operands[1:])
+    for i, arg in enumerate(node.args[1:], 1):
+        key = _parameter(pipe, i, arg)
+        word = _word(name, i, arg)
+        value = next(values) if word is None else word
         if key not in pipe.parameters or key in arguments:
             takes = f"`{name}` takes {' and '.join(pipe.parameters) or 'nothing but columns'}"
             raise fault("E0206", arg.span, takes, (did_you_mean(key, pipe.parameters) if key else "") or "leave this out")
+        if isinstance(value, str) and value not in pipe.words[key]:
+            raise fault("E0206", arg.value.span, f"`{name}` knows no `{value}`", _instead(value, pipe.words[key]))
         if isinstance(value, Frame):
-            raise fault("E0233", arg.value.span, f"`{key}` of `{name}` is one number, and this has a row for each row")
-        arguments[key] = float(value)
+            hint = f"{key} = 0" if key not in pipe.words else f"a number, or {', '.join(pipe.words[key])}"
+            raise fault("E0233", arg.value.span, f"`{key}` of `{name}` is one number, and this has a row for each row", hint)
+        arguments[key] = value if isinstance(value, str) else float(value)
     for key in pipe.parameters:
         if key not in arguments:
-            raise fault("E0206", node.function.span, f"`{name}` needs {key}", f"{name}({', '.join(pipe.parameters)})")
+            example = pipe.words[key][0] if key in pipe.words else ", ".join(pipe.parameters)
+            raise fault("E0206", node.function.span, f"`{name}` needs {key}", f"{name}({example})")
     frame = _frame(operands[0], node.args[0].value)
+    if name == "drop_missing" and (found := gaps(frame)).any():
+        scope.drops.append(Drop(found, tuple(c.name for c in frame.cells if c.gaps.any()), node.function.span))
+        raise KNOWN_FAULT  # the statement is evaluated again without these rows
     train = np.arange(len(frame.rows.lines)) if scope.train is None else scope.train
     statistics = pipe.fit(frame, train, arguments, node.function.span)
     return pipe.apply(frame, statistics, node.function.span), name, statistics
+
+
+def _parameter(pipe: Pipe, i: int, arg: Arg) -> str:
+    """The parameter that the argument at a position, counted from the columns, is for; '' if there is none."""
+    if arg.name is not None:
+        return arg.name.id
+    return pipe.parameters[i - 1] if i <= len(pipe.parameters) else ""
+
+
+def _word(name: str, i: int, arg: Arg) -> str | None:
+    """The word that stands for a parameter which takes words, or None: then it is an expression."""
+    pipe = PIPES.get(name)
+    if pipe is None or i == 0 or not isinstance(arg.value, Name) or _parameter(pipe, i, arg) not in pipe.words:
+        return None
+    return arg.value.id
+
+
+def _instead(word: str, known: tuple[str, ...]) -> str:
+    hint = did_you_mean(word, known)
+    return hint if hint.startswith("did") else f"a number, or {', '.join(known)}"
+
+
+def _of_table(names: tuple[str, ...], node: Expr, scope: Scope) -> Made:
+    assert scope.table is not None
+    frame = Selection(scope.table, scope.kept).frame(names, node)
+    return frame, "columns", {"names": (names,)}
 
 
 def _frame(value: Frame | Constant, expr: Expr) -> Frame:
@@ -273,13 +282,12 @@ def _frame(value: Frame | Constant, expr: Expr) -> Frame:
 def _same_rows(frames: list[Frame]) -> None:
     for frame in frames[1:]:
         if len(frame.rows.lines) != len(frames[0].rows.lines):
-            raise fault("E0409", frame.span, f"`{frame.span.text}` has {len(frame.rows.lines)} rows and "
-                        f"`{frames[0].span.text}` has {len(frames[0].rows.lines)}", "values that meet have the same rows")
-
-
-def _labels(name: str, width: int) -> tuple[str, ...]:
-    """Names for columns that have none: that of the statement, numbered if there are several."""
-    return (name,) if width == 1 else tuple(f"{name}{i + 1}" for i in range(width))
+            raise fault(
+                "E0409",
+                frame.span,
+                f"`{frame.span.text}` has {len(frame.rows.lines)} rows and `{frames[0].span.text}` has {len(frames[0].rows.lines)}",
+                "values that meet have the same rows",
+            )
 
 
 def _sources(frames: list[Frame]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ..dsl.diagnostics import did_you_mean, fault
 from ..dsl.syntax import Arg, Assign, Call, Expr, Name, Number, Span, Unary
 
 NAMES = ("train", "val", "test")
-KINDS = ("random", "stratified", "ordered")
+KINDS = ("random", "stratified", "ordered", "grouped")
 TOLERANCE = Fraction(1, 10**9)
 
 Indices = NDArray[np.int64]
@@ -22,11 +22,12 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """`kind` is one of KINDS; `shares` are in the order of NAMES and sum to exactly 1."""
+    """`kind` is one of KINDS; `shares` are in the order of NAMES and sum to exactly 1; `group` is the column of `grouped`."""
 
     kind: str
     shares: tuple[tuple[str, Fraction], ...]
     span: Span
+    group: Expr | None = None
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
@@ -44,26 +45,36 @@ def read_split(statement: Assign) -> Split:
     name = call.function if isinstance(call, Call) else call
     if name.id not in KINDS:
         raise fault("E0205", name.span, f"`{name.id}` is no way to split rows", did_you_mean(name.id, KINDS))
+    args = call.args if isinstance(call, Call) else ()
+    group = None
+    example = f"{name.id}(train = 0.8, test = 0.2)"
+    if name.id == "grouped":
+        example = "grouped(column, train = 0.8, test = 0.2)"
+        if not args or args[0].name is not None or isinstance(args[0].value, Number):
+            raise fault("E0206", call.span, "`grouped` needs the column whose groups stay together", example)
+        group, args = args[0].value, args[1:]
     shares: dict[str, Fraction] = {}
-    for arg in call.args if isinstance(call, Call) else ():
+    for arg in args:
         key = _share_name(arg)
         if key in shares:
             raise fault("E0206", arg.span, f"the share of `{key}` is written twice", "leave one of them")
         shares[key] = _share(key, arg.value)
     if "train" not in shares:
-        raise fault("E0406", call.span, f"`{name.id}` gives no rows to train", f"{name.id}(train = 0.8, test = 0.2)")
+        raise fault("E0406", call.span, f"`{name.id}` gives no rows to train", example)
     total = sum(shares.values(), Fraction(0))
     if abs(total - 1) > TOLERANCE:
-        raise fault("E0406", call.span, f"the shares sum to {float(total):.12g}, and must sum to 1",
-                    f"{name.id}(train = 0.8, test = 0.2)")
-    return Split(name.id, tuple((key, shares[key] / total) for key in NAMES if key in shares), call.span)
+        raise fault("E0406", call.span, f"the shares sum to {float(total):.12g}, and must sum to 1", example)
+    return Split(name.id, tuple((key, shares[key] / total) for key in NAMES if key in shares), call.span, group)
 
 
 def deal(split: Split, rows: int, labels: Indices | None, seed: int) -> dict[str, Indices]:
-    """The rows of each split, ascending. `labels` [rows] holds the class of each row; `stratified` deals each class by itself.
+    """The rows of each split, ascending. `labels` [rows] holds the class or the group of each row.
 
-    E0406 where a split comes out without a row.
+    `stratified` deals each class by itself, `grouped` whole groups. E0406 where a split comes out without a row.
     """
+    if split.kind == "grouped":
+        assert labels is not None
+        return _deal_groups(split, labels, seed)
     order = np.arange(rows) if split.kind == "ordered" else generator(seed, "split").permutation(rows)
     decks = [order]
     if split.kind == "stratified":
@@ -77,8 +88,12 @@ def deal(split: Split, rows: int, labels: Indices | None, seed: int) -> dict[str
     dealt = {name: np.sort(np.concatenate(hand)) for name, hand in hands.items()}
     for name, share in split.shares:
         if not len(dealt[name]):
-            raise fault("E0406", split.span, f"`{name}` gets none of the {rows} rows: its share is {float(share):.6g}",
-                        f"give `{name}` a larger share, or leave it out")
+            raise fault(
+                "E0406",
+                split.span,
+                f"`{name}` gets none of the {rows} rows: its share is {float(share):.6g}",
+                f"give `{name}` a larger share, or leave it out",
+            )
     return dealt
 
 
@@ -89,6 +104,29 @@ def counts(rows: int, shares: list[Fraction]) -> list[int]:
     for i in by_remainder[: rows - sum(whole)]:
         whole[i] += 1
     return whole
+
+
+def _deal_groups(split: Split, labels: Indices, seed: int) -> dict[str, Indices]:
+    """Whole groups, the largest first and equals shuffled, each to the split that has the least part of its rows so far."""
+    groups, sizes = np.unique(labels, return_counts=True)
+    shuffled = generator(seed, "split").permutation(len(groups))
+    parts = [(name, share) for name, share in split.shares if share]
+    if len(groups) < len(parts):
+        count = f"{len(groups)} group{'s' * (len(groups) != 1)}"
+        raise fault(
+            "E0406",
+            split.span,
+            f"there {'is' if len(groups) == 1 else 'are'} {count}, and {len(parts)} splits need one each",
+            "group by a column with more labels, or use fewer splits",
+        )
+    taken = {name: 0 for name, _ in parts}
+    home = np.zeros(len(groups), dtype=np.int64)
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")].tolist():
+        name = min(parts, key=lambda part: Fraction(taken[part[0]]) / part[1])[0]
+        taken[name] += int(sizes[group])
+        home[group] = [key for key, _ in split.shares].index(name)
+    found = home[np.searchsorted(groups, labels)]
+    return {name: np.flatnonzero(found == i) for i, (name, _) in enumerate(split.shares)}
 
 
 def _share_name(arg: Arg) -> str:

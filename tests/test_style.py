@@ -24,6 +24,7 @@ LIBRARIES = {  # every dependency, and the only places that may import it
     "lark": ("dsl/",),
     "networkx": ("compiler/", "__init__.py"),
     "numpy": ("runtime/", "cli/", "__init__.py", "compiler/ops", "compiler/kernels"),  # the op table says what runs: its NumPy column
+    "pyarrow": ("runtime/parquet.py",),  # an extra
     "rich": ("cli/",),
     "threadpoolctl": ("runtime/", "cli/"),
 }

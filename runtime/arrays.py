@@ -1,0 +1,166 @@
+"""The arrays of `.npz` and `.npy` files as tables: a name is an array, [N] is [N, 1], NaN is a missing cell.
+
+The headers are read here and not by NumPy, whose reader parses Python: what is no plain array of numbers or text is a diagnosis,
+and nothing is ever unpickled. The one array of a `.npy` has the name `data`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dsl.diagnostics import fault
+from ..dsl.syntax import Span
+from .columns import Column, Rows, Table
+
+MAGIC = b"\x93NUMPY"
+KEYS = {
+    "descr": rb"'descr': '([<>|=]?)([a-zA-Z])([0-9]{0,4})'",
+    "order": rb"'fortran_order': (True|False)",
+    "shape": rb"'shape': \(([0-9, ]{0,200})\)",
+}
+KINDS = {"b": "bool", "i": "int", "u": "uint", "f": "float", "U": "text"}
+OTHERS = {
+    "O": "Python objects, which only unpickling could read", "c": "complex numbers", "S": "bytes",
+    "V": "records", "M": "dates", "m": "spans of time",
+}  # fmt: skip
+HINTS = {
+    "O": "save plain numbers: np.savez(file, x=x.astype(float))",
+    "c": "save the real and the imaginary part as two columns",
+    "S": "save them as text: y.astype(str)",
+    "V": "save one array a column, or a .csv",
+    "M": "save them as numbers: days since a date, for example",
+    "m": "save them as numbers: x.astype('timedelta64[s]').astype(float)",
+}
+LARGEST = 2**34  # bytes of one array: 16 GiB, which an archive of a few MB may claim
+EXACT = 2**53  # up to here float64 holds every whole number
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an array's header says: type, memory order, shape, and where its numbers begin."""
+
+    dtype: np.dtype[np.generic]
+    fortran: bool
+    shape: tuple[int, ...]
+    start: int
+
+    @property
+    def bytes(self) -> int:
+        """The size of its numbers."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def open_table(path: Path, span: Span) -> Table:
+    """The table in a `.npz` or `.npy` file; E0405 if it is none. An array is read when it is asked for."""
+    if path.suffix.lower() == ".npy":
+        raw = path.read_bytes()
+        return Table(path.name, ("data",), lambda name, at: columns(raw, path.name, name, at))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = tuple(entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy"))
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, ValueError) as error:
+        raise fault("E0405", span, f"{path.name} is no .npz file: {error}", "write it with np.savez_compressed(file, x=x, y=y)") from error
+    if not names:
+        raise fault("E0405", span, f"{path.name} holds no array", "write it with np.savez_compressed(file, x=x, y=y)")
+    for name in names:
+        if names.count(name) > 1:
+            raise fault("E0405", span, f"{path.name} holds two arrays `{name}`", "give every array a name of its own")
+    return Table(path.name, names, lambda name, at: columns(_member(path, name, at), path.name, name, at))
+
+
+def columns(raw: bytes, file: str, name: str, span: Span) -> tuple[Column, ...]:
+    """The columns of the array in the bytes of a `.npy` file; E0405 if they hold no [N] or [N, k] of numbers or text."""
+    head = header(raw, f"{file}, array `{name}`", span)
+    shown = f"[{', '.join(map(str, head.shape))}]"
+    if len(head.shape) not in (1, 2):
+        hint = (
+            f"make rows of it when you save it: {name}.reshape({head.shape[0]}, -1)"
+            if head.shape
+            else "save an array with a row for each row of data"
+        )
+        raise fault("E0405", span, f"{file}, array `{name}` is {shown}, and data is [rows] or [rows, columns]", hint)
+    if 0 in head.shape:
+        raise fault("E0405", span, f"{file}, array `{name}` is {shown}: there is nothing in it", "save an array with rows and columns")
+    if len(raw) - head.start < head.bytes:
+        raise fault("E0405", span, f"{file}, array `{name}` is cut off: {shown} needs {head.bytes} bytes, and here are {len(raw) - head.start}",
+                    "save the file again")  # fmt: skip
+    flat = np.frombuffer(raw, head.dtype, math.prod(head.shape), head.start)
+    array = flat.reshape(head.shape, order="F" if head.fortran else "C")
+    array = array.reshape(len(array), -1)
+    labels = (name,) if array.shape[1] == 1 else tuple(f"{name}{i + 1}" for i in range(array.shape[1]))
+    rows = Rows(file, range(1, len(array) + 1), text=False)
+    if head.dtype.kind == "U":
+        return tuple(Column(label, _texts(array[:, i], file, label, span), rows) for i, label in enumerate(labels))
+    numbers = _numbers(array, rows, labels, span)
+    return tuple(Column(label, numbers[:, i], rows) for i, label in enumerate(labels))
+
+
+def header(raw: bytes, place: str, span: Span) -> Header:
+    """The header of an array; E0405 unless it is a plain one of numbers or text."""
+    size = 2 if raw[6:7] == b"\x01" else 4
+    start = 8 + size + int.from_bytes(raw[8 : 8 + size], "little")
+    if raw[:6] != MAGIC or raw[6:7] not in (b"\x01", b"\x02", b"\x03") or start > len(raw):
+        raise fault("E0405", span, f"{place} does not begin as a .npy file does", "write it with np.save(file, x)")
+    text = raw[8 + size : start]
+    found = {key: re.search(pattern, text) for key, pattern in KEYS.items()}
+    descr, order, shape = found["descr"], found["order"], found["shape"]
+    if order and shape and not descr and b"'descr': [" in text:
+        raise fault("E0405", span, f"{place} holds {OTHERS['V']}, not numbers or text", HINTS["V"])
+    if not (descr and order and shape):
+        raise fault("E0405", span, f"{place} has a header that says no type and shape", "write it with np.save(file, x)")
+    kind, count = descr[2].decode(), descr[3].decode()
+    if kind in OTHERS:
+        raise fault("E0405", span, f"{place} holds {OTHERS[kind]}, not numbers or text", HINTS[kind])
+    try:
+        dtype = np.dtype(f"{descr[1].decode()}{kind}{count}")
+    except TypeError as error:
+        raise fault(
+            "E0405", span, f"{place} holds numbers of an unknown type, `{kind}{count}`", "save it as float64: x.astype(float)"
+        ) from error
+    if dtype.kind not in KINDS or dtype.itemsize == 0:
+        raise fault("E0405", span, f"{place} holds numbers of an unknown type, `{kind}{count}`", "save it as float64: x.astype(float)")
+    return Header(dtype, order[1] == b"True", tuple(int(n) for n in shape[1].decode().split(",") if n.strip()), start)
+
+
+def _member(path: Path, name: str, span: Span) -> bytes:
+    """The bytes of one array of an archive, never more than its header asks for."""
+    place = f"{path.name}, array `{name}`"
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+            begin = file.read(2**16)
+            head = header(begin, place, span)
+            if head.bytes > LARGEST:
+                raise fault("E0234", span, f"{place} takes {head.bytes:,} bytes, and {LARGEST:,} is the most", "save fewer rows or columns")
+            return begin + file.read(max(0, head.start + head.bytes - len(begin)))
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise fault(
+            "E0405", span, f"{place} cannot be unpacked: {error}", "save the file again: np.savez_compressed(file, x=x, y=y)"
+        ) from error
+
+
+def _numbers(array: NDArray[np.generic], rows: Rows, labels: tuple[str, ...], span: Span) -> NDArray[np.float64]:
+    """As float64; E0403 for a whole number that float64 cannot hold."""
+    with np.errstate(over="ignore"):
+        numbers = array.astype(np.float64)
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
+        large = np.argwhere(np.abs(numbers) > EXACT)
+        if len(large):
+            row, column = (int(i) for i in large[0])
+            raise fault("E0403", span, f"{rows.place(row)}, column `{labels[column]}`: {array[row, column]} is a whole number above 2^53, "
+                        "which float64 does not hold", "if it is a label, save it as text: y.astype(str)")  # fmt: skip
+    return numbers
+
+
+def _texts(array: NDArray[np.generic], file: str, label: str, span: Span) -> tuple[str, ...]:
+    try:
+        return tuple(str(cell) for cell in array.tolist())
+    except ValueError as error:  # code points that do not exist
+        raise fault("E0405", span, f"{file}, column `{label}` holds text that is no Unicode: {error}", "save the labels again") from error

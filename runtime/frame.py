@@ -1,0 +1,93 @@
+"""Frames, which are data values while they are made, and what a pipe is.
+
+    pipe = (parameters, fit: frame, training rows, arguments -> statistics; apply: frame, statistics -> frame)
+
+Statistics come from the training rows alone and are plain values: they are kept with the weights, and
+prediction calls `apply` with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compiler.facts import NOTHING, Facts
+from ..dsl.diagnostics import Diagnostic, MlpcError, fault
+from ..dsl.syntax import Span
+from .columns import Column, Rows, missing_faults, number_faults
+
+Array = NDArray[np.float64]
+Arguments = Mapping[str, float | str]
+Statistics = dict[str, tuple[float, ...] | tuple[tuple[str, ...], ...]]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """Columns side by side: `array` float64 [rows, width], or None as long as they are only what is written in `cells`.
+
+    `sources` are the file's columns that it was made of; `span` is where it was written. `gap` is the fault that its missing
+    cells are if it is a target, where `onehot` made them a category.
+    """
+
+    labels: tuple[str, ...]
+    rows: Rows
+    span: Span
+    array: Array | None = None
+    cells: tuple[Column, ...] = ()
+    facts: Facts = NOTHING
+    classes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    gap: Diagnostic | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe:
+    """`parameters` are the names of its arguments, which are numbers; `words` are the words that one takes beside them."""
+
+    parameters: tuple[str, ...]
+    fit: Callable[[Frame, Indices, Arguments, Span], Statistics]
+    apply: Callable[[Frame, Statistics, Span], Frame]
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
+
+
+def numeric(frame: Frame) -> Frame:
+    """The frame with its cells as numbers; E0403, E0404 for cells that are none."""
+    if frame.array is not None:
+        return frame
+    faults = [d for column in frame.cells for d in (*missing_faults(column, frame.span), *number_faults(column, frame.span))]
+    if faults:
+        raise MlpcError(*faults)
+    return replace(frame, array=np.column_stack([column.numbers for column in frame.cells if column.numbers is not None]))
+
+
+def numbers(frame: Frame) -> tuple[Frame, Array]:
+    """`numeric(frame)`, and its array."""
+    found = numeric(frame)
+    assert found.array is not None
+    return found, found.array
+
+
+def computed(frame: Frame, array: Array, span: Span, facts: Facts = NOTHING, labels: tuple[str, ...] = ()) -> Frame:
+    """The frame with new numbers in place of its own; E0403 if one of them is not finite."""
+    labels = labels or frame.labels
+    if not np.isfinite(array).all():
+        row, column = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise fault("E0403", span, f"{frame.rows.place(row)}, column `{labels[column]}`: the result is {array[row, column]}, "
+                    "not a finite number", "leave out the row, or change the formula")  # fmt: skip
+    return replace(frame, array=array, cells=(), facts=facts, labels=labels, classes=(), span=span)
+
+
+def columns_of(frame: Frame) -> tuple[Column, ...]:
+    """The columns, those of computed numbers too."""
+    if frame.array is None:
+        return frame.cells
+    return frame.cells or tuple(Column(label, frame.array[:, i], frame.rows) for i, label in enumerate(frame.labels))
+
+
+def plain(array: Array) -> tuple[float, ...]:
+    """Statistics of columns, as they are kept."""
+    return tuple(array.tolist())
