@@ -118,6 +118,15 @@ PAIRS = [
     Pair("sum_of_neg", lambda v: features(-v.x), lambda v: -features(v.x), (lambda v: features(v.x), lambda v: features(v.named(-v.x)))),
     Pair("sum_of_neg", lambda v: everything(-v.x), lambda v: -everything(v.x), (lambda v: everything(0 - v.x),)),
     Pair(
+        "both_sides", lambda v: f("where", v.s, v.x, 0) + f("where", v.s, 0, v.z), lambda v: f("where", v.s, v.x, v.z),
+        (
+            lambda v: f("where", v.s, v.x, 0) + f("where", v.c, 0, v.z), lambda v: f("where", v.s, v.x, 0) + f("where", v.s, v.z, 0),
+            lambda v: f("where", v.s, v.x, 1) + f("where", v.s, 0, v.z), lambda v: v.named(f("where", v.s, v.x, 0)) + f("where", v.s, 0, v.z),
+            lambda v: f("where", v.s, v.x, 0) - f("where", v.s, 0, v.z), lambda v: f("where", v.s, v.x, 0) + f("where", v.s, v.z, v.x),
+        ),
+    ),
+    Pair("both_sides", lambda v: f("where", v.s, 0, v.z) + 2 * f("where", v.s, v.x, 0), lambda v: f("where", v.s, 2 * v.x, v.z), (lambda v: v.x + v.z,)),
+    Pair(
         "sum_of_sum", lambda v: everything(features(v.x)), lambda v: everything(v.x),
         (lambda v: everything(v.named(features(v.x))), lambda v: call("sum", features(v.x), axes=(0,), keep=False), lambda v: everything(batch(v.x))),
     ),
