@@ -120,7 +120,7 @@ def number_faults(column: Column, span: Span) -> tuple[Diagnostic, ...]:
     more = f"; {len(wrong)} cells of this column are none: also {named}" if named else ""
     more += ", ..." if len(wrong) > 3 else ""
     message = f"{column.rows.place(wrong[0])}, column `{column.name}`: `{short(first)}` is not a number{more}"
-    return (Diagnostic("E0403", span, message, _remedy(first, len(wrong) == len(column.cells), len(wrong))),)
+    return (Diagnostic("E0403", span, message, _remedy(first, len(wrong) == len(column.cells))),)
 
 
 def missing_faults(column: Column, span: Span) -> tuple[Diagnostic, ...]:
@@ -153,8 +153,8 @@ def _glob(pattern: str) -> re.Pattern[str]:
     return re.compile(first + middle + (f".*{others[-1]}" if others else ""), re.DOTALL)
 
 
-def _remedy(cell: str, all_text: bool, wrong: int) -> str:
-    """What to do about a cell that is no number, one of `wrong`; `all_text`: no cell of its column is one."""
+def _remedy(cell: str, all_text: bool) -> str:
+    """What to do about a cell that is no number; `all_text`: no cell of its column is one."""
     if re.fullmatch(r"[+-]?\d+,\d+", cell, re.ASCII):
         return f"the decimal sign is a point: {cell.replace(',', '.')}"
     if number(cell.replace("_", "")) is not None:
@@ -166,7 +166,7 @@ def _remedy(cell: str, all_text: bool, wrong: int) -> str:
     if cell.lower().lstrip("+-") in {"inf", "infinity"}:
         return "only finite numbers can be trained on; correct the cell or leave out the row"
     if cell.lower() in ABSENT:
-        return f"if `{cell}` stands for a missing cell, leave {'it' if wrong == 1 else 'them'} empty: a missing cell is an empty one"
+        return f"if `{cell}` stands for a missing cell, leave it empty: a missing cell is an empty one"
     if all_text:
         return "`|> onehot` makes a column of each label"
     return "correct the cell; if the column holds labels, `|> onehot` makes a column of each"

@@ -14,6 +14,7 @@ from .frame import Arguments, Frame, Indices, Pipe, Statistics, columns_of, comp
 
 LARGEST = 2**27  # numbers in one one-hot value: 1 GiB
 MISSING = "(missing)"  # how the category of the missing cells is shown; in the statistics it is ''
+TARGET = "a target has no class of missing labels: `|> drop_missing` before it leaves out the row"
 
 
 def distinct(cells: list[str]) -> tuple[tuple[str, ...], bool]:
@@ -68,7 +69,7 @@ def _apply_onehot(frame: Frame, statistics: Statistics, span: Span) -> Frame:
         raise MlpcError(*faults)
     single = len(columns) == 1
     facts = ONEHOT if single else Facts(nonnegative=True, integer=True, bounded=True)
-    gap = next((d for column in columns for d in missing_faults(column, frame.span)), frame.gap)
+    gap = next((replace(d, hint=TARGET) for column in columns for d in missing_faults(column, frame.span)), frame.gap)
     return replace(computed(frame, array, span, facts, tuple(labels)), classes=tuple(labels) if single else (), gap=gap)
 
 
