@@ -74,6 +74,7 @@ def gradients(loss: Node, params: Iterable[Node], names: Mapping[Node, str]) -> 
             active.add(node)
     terms: dict[Node, list[Term]] = {loss: [Term(Scalar(), loss.ir.const(1), loss.id, ())]}
     found: dict[Node, Adjoint] = {}
+    crossed = set(loss.ir.crossed)  # by the rules of the forward pass; those of the sweep bypass nothing that the loss reads
     used: set[Node] = set()  # the gradients that have a name, which stay whole
     for node in reversed(reach):
         arrived = terms.pop(node, None)
@@ -91,7 +92,7 @@ def gradients(loss: Node, params: Iterable[Node], names: Mapping[Node, str]) -> 
                 while cotangent in used:  # a third name for the same numbers
                     cotangent = cotangent.ir.make("alias", cotangent)
             used.add(cotangent)
-            found[node] = Adjoint(cotangent, explain(arrived), node in node.ir.crossed)
+            found[node] = Adjoint(cotangent, explain(arrived), node in crossed)
             reasons = ()
         for term_target, term in send(node, scalar, cotangent, reasons, active, names, used):
             terms.setdefault(term_target, []).append(term)

@@ -558,7 +558,8 @@ def test_the_complement_of_zero_or_one_is_not_negative():
 def test_a_draw_has_its_share_of_ones(dtype):
     x = np.full((1000, 10), np.nan, dtype)  # no number of x is read
     out = np.empty_like(x)
-    TABLE["bernoulli"].numpy(np.array(0.3, dtype), x, out=out, stream=np.random.Generator(np.random.PCG64(7)))
+    draw: Any = TABLE["bernoulli"].numpy
+    draw(np.array(0.3, dtype), x, out=out, stream=np.random.Generator(np.random.PCG64(7)))
     assert set(np.unique(out).tolist()) == {0.0, 1.0}
     assert abs(out.mean() - 0.3) < 0.02  # more than four standard deviations of 10,000 draws
     assert TABLE["bernoulli"].vjp is None

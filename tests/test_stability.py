@@ -223,3 +223,17 @@ def test_the_gradient_is_that_of_the_loss_as_declared():
     texts = [line(plan_of(NETWORK, loss, x=(3, NOTHING), y=(3, ONEHOT)), "dz").text
              for loss in ("2 * sum(cross_entropy(p, y))", "mean(cross_entropy(p, y)) / 2", "sum(cross_entropy(p, y)) / 3")]  # fmt: skip
     assert texts == ["2 * (p - y)", "0.5 * (p - y) / N", "(p - y) / 3"]
+
+
+def test_targets_that_a_model_makes_have_their_gradient_too():
+    """That rows of q sum to 1 shortens dz; it does not make dq a part of something."""
+    plan = plan_of(
+        "  param w [3, 3] ~ zeros\n  z = x + 1\n  q = softmax(x @ w)\n  v = z * w[:, 0:1][0:1, :]",
+        "-sum(q * log(softmax(v)))",
+        x=(3, NOTHING),
+    )
+    assert "softmax(v) - q" in line(plan, "dv").text
+    x, w = np.random.default_rng(2).normal(size=(2, 3, 3))
+    registers = run(plan, {"x": x, "w": w}, {"N": 3}, "forward", "gradient")
+    v = registers[line(plan, "v").value]
+    np.testing.assert_allclose(registers[line(plan, "dq").value], np.log(features(np.exp(v))) - v, rtol=1e-13)
