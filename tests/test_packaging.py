@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FOLDERS = [Path(*name.split(".")[1:]) for name in PROJECT["tool"]["setuptools"]["packages"]]
-SHIPPED = {".py", ".lark", ".mlp", ".csv", ".typed"}
+SHIPPED = {".py", ".lark", ".mlp", ".csv", ".json", ".typed"}
 
 IMPORT_ALL = """
 import importlib, pkgutil, mlpc
@@ -86,6 +86,7 @@ def test_every_module_imports_from_an_installed_copy(clean: Path, unpacked: Path
 def test_the_program_of_the_wheel_is_mlpc(unpacked: Path) -> None:
     entry_points = next(unpacked.glob("mlpc-*.dist-info/entry_points.txt")).read_text(encoding="utf-8")
     assert re.search(r"^mlpc = mlpc\.cli\.main:main$", entry_points, re.MULTILINE)
+    assert "[pygments.lexers]\nmlpc = mlpc.editors.pygments_lexer:MlpLexer\n" in entry_points
 
 
 def test_no_name_of_the_root_hides_a_library(clean: Path) -> None:
