@@ -11,7 +11,7 @@ from typing import Any
 
 from .compiler import graph as graphs
 from .compiler.footprint import Footprint
-from .compiler.pipeline import Compilation, compile, undisturbed
+from .compiler.pipeline import Compilation, compile, compile_prediction, undisturbed
 from .compiler.plan import Plan
 from .compiler.settings import Settings, override
 from .compiler.survey import survey
@@ -47,6 +47,11 @@ class Model:
     def plan(self) -> Plan:
         """Forward, gradient and update, as they run."""
         return self.compilation.training
+
+    @property
+    def prediction(self) -> Plan:
+        """The lines from the inputs to the output, as prediction runs them."""
+        return compile_prediction(self.program, self.dataset.schema)
 
     @property
     def settings(self) -> Settings:

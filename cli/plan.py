@@ -18,6 +18,13 @@ def command(args: argparse.Namespace) -> int:
     """Prints the plan. Status 0."""
     model = model_of(args)
     settings = list(settings_of(model))
+    if args.prediction:
+        plan = model.prediction
+        if args.json:
+            write_json(plan_document(plan))
+        else:
+            write(plan_text(plan).rstrip("\n"))
+        return 0
     if args.json:
         told = [{"name": name, "value": value, "from": where} for name, value, where in settings]
         write_json({**plan_document(model.plan, model.footprint), "settings": told})

@@ -205,6 +205,8 @@ def put_back(scalar: Scalar, node: Node, kept: Collection[Node] = ()) -> Node:
     top, bottom = number, Fraction(1)
     if isinstance(number, Fraction) and not _terminates(number):
         top, bottom = Fraction(number.numerator), Fraction(number.denominator)
+        if _terminates(1 / number) and len(repr(float(1 / number))) <= len(f"{top}{bottom}"):
+            top, bottom = Fraction(1), 1 / number  # `x / 0.7` rather than `10 * x / 7`
     if top != 1:
         node = ir.const(top) * node
     n = ir.leaf("symbol", (), name="N")

@@ -91,7 +91,9 @@ def _extreme(name: str) -> Handler:
     def handler(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
         if "b" in bound:
             if "axis" in bound:
-                raise fault("E0206", e.span, f"`{name}` of two values is elementwise and takes no axis", "leave out the axis, or the second value")
+                raise fault(
+                    "E0206", e.span, f"`{name}` of two values is elementwise and takes no axis", "leave out the axis, or the second value"
+                )
             return evaluate.operation(low, name, e, [(bound[p], low.node(bound[p], frame)) for p in ("x", "b")], frame)
         return reduced(low, f"{name}_over", bound, low.node(bound["x"], frame), frame)
 
@@ -119,7 +121,9 @@ def _rowwise(op: str) -> Handler:
 
 
 def _onehot(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
-    return evaluate.operation(low, "onehot", e, [(bound["index"], low.node(bound["index"], frame))], frame, size=low.size(bound["size"], frame))
+    return evaluate.operation(
+        low, "onehot", e, [(bound["index"], low.node(bound["index"], frame))], frame, size=low.size(bound["size"], frame)
+    )
 
 
 def _cols(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
@@ -204,7 +208,7 @@ def _expect(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
         if name not in WORDS["*facts"]:
             raise fault("E0206", word.span, f"`{word.span.text}` is not a fact", did_you_mean(name, WORDS["*facts"]))
         if name == "several_rows":
-            low.several_rows = low.several_rows or e.span
+            low.several_rows = low.several_rows or low.spans.get(low.current, e.span)
         elif not getattr(x.facts, name):
             message = f"`{evaluate.spoken(bound['x'], frame)}` must be {FACTS[name]}, and that is not known of it"
             hint = HINTS["column"] if name == "simplex" and x.shape[-1:] == (1,) else HINTS[name]
@@ -228,7 +232,9 @@ def columns_slice(low: Lowering, e: Slice, frame: Frame) -> Node:
     text = e.value.span.text
     if len(e.subscripts) != len(x.shape):
         raise fault(
-            "E0237", e.span, f"`{text}` is {shapes.show(x.shape)}: it takes {_count(len(x.shape))}, and here {_are(len(e.subscripts))}",
+            "E0237",
+            e.span,
+            f"`{text}` is {shapes.show(x.shape)}: it takes {_count(len(x.shape))}, and here {_are(len(e.subscripts))}",
             f"a column is {text}[:, 0]" if len(x.shape) == 2 else "one subscript an axis, `:` for all of it",
         )
     for axis, (s, size) in enumerate(zip(e.subscripts, x.shape, strict=True)):

@@ -66,7 +66,9 @@ class Library:
     def unknown(self, name: Name, values: Iterable[str] = ()) -> Diagnostic:
         """The diagnosis for a function that does not exist; `values` are the names that stand for values there."""
         if name.id in values:
-            return Diagnostic("E0205", name.span, f"`{name.id}` is a value, not a function", "write `*` to multiply, or call a function of it")
+            return Diagnostic(
+                "E0205", name.span, f"`{name.id}` is a value, not a function", "write `*` to multiply, or call a function of it"
+            )
         near = did_you_mean(name.id, self.names("fn", "block", "builtin"))
         return Diagnostic("E0205", name.span, f"there is no function `{name.id}`", near or f"define it: fn {name.id}(x) = ...")
 
@@ -96,7 +98,9 @@ def bind(call: Call, parameters: Iterable[tuple[str, bool]], shown: str) -> dict
             bound[arg.name.id] = arg.value
         elif place < len(names):
             if names[place] in bound:
-                raise fault("E0206", arg.span, f"`{names[place]}` is given twice, by place and by name; it is {signature}", "leave one of them out")
+                raise fault(
+                    "E0206", arg.span, f"`{names[place]}` is given twice, by place and by name; it is {signature}", "leave one of them out"
+                )
             bound[names[place]] = arg.value
             place += 1
         elif rest is not None:
@@ -141,6 +145,15 @@ def argument_kinds(call: Call, lib: Library, home: str, local_functions: Iterabl
     return [(a.value, VALUE) for a in call.args]
 
 
+def section_kinds(section: Call, lib: Library, home: str) -> list[tuple[Expr, str]]:
+    """Each argument of a section `f(a, b = 1)`, which stands after the one that f will be applied to, with what it stands for."""
+    name = section.function.id
+    function = lib.find(name, home)
+    kinds = dict(function.kinds) if function else {p: builtin_kind(name, p) for p in BUILTINS.get(name, {})}
+    places = iter(list(kinds.values())[1:])
+    return [(a.value, kinds.get(a.name.id, VALUE) if a.name else next(places, VALUE)) for a in section.args]
+
+
 def applied_faults(
     expr: Expr, lib: Library, home: str = "user", local: Iterable[str] = (), values: Iterable[str] = ()
 ) -> Iterator[Diagnostic]:
@@ -177,7 +190,11 @@ def applied_faults(
         elif kind == FUNCTION and word is not None and word.id not in local:
             if word.id in values and lib.find(word.id, home) is None and word.id not in BUILTINS:
                 message = f"`{parameter}` of `{expr.function.id}` is a function, and `{word.id}` is a value"
-                hint = "what stands before `|>` is the first argument" if expr.piped else f"the arguments are {shown_signature(expr.function.id, function)}"
+                hint = (
+                    "what stands before `|>` is the first argument"
+                    if expr.piped
+                    else f"the arguments are {shown_signature(expr.function.id, function)}"
+                )
                 yield Diagnostic("E0235", word.span, message, hint)
             elif wrong := _not_callable(word, lib, home, values):
                 yield wrong
@@ -223,8 +240,9 @@ def value_names(expr: Expr, lib: Library, home: str = "user", local_functions: I
                 if kind == VALUE:
                     yield from value_names(value, lib, home, local_functions)
                 elif kind == FUNCTION and isinstance(value, Call):
-                    for arg in value.args:
-                        yield from value_names(arg.value, lib, home, local_functions)
+                    for inner, inner_kind in section_kinds(value, lib, home):
+                        if inner_kind == VALUE:
+                            yield from value_names(inner, lib, home, local_functions)
         case _:
             for child in children(expr):
                 yield from value_names(child, lib, home, local_functions)

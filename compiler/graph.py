@@ -8,12 +8,13 @@ Order, cycles, unused values and reachability are asked of networkx.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TypeAlias
 
 import networkx as nx
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, nearest
-from ..dsl.syntax import Arg, Assign, Call, Check, Expr, Member, Name, Param, Program, Span, Text, walk
+from ..dsl.syntax import Arg, Assign, Call, Check, Expr, Member, Name, Param, Prime, Program, Span, State, Text, walk
 from .definitions import Library, applied_faults, expressions, taken, value_names
 from .vocabulary import BUILTINS, RESERVED
 
@@ -46,8 +47,13 @@ def build(program: Program, lib: Library) -> tuple[Graph, list[Diagnostic]]:
                 declare("data", s.name, s)
     if program.model is not None:
         for s in program.model.body:
-            if isinstance(s, (Assign, Param)):
-                declare("param" if isinstance(s, Param) else "value", s.name, s)
+            if isinstance(s, (Assign, Param, State)):
+                declare("param" if isinstance(s, Param) else "state" if isinstance(s, State) else "value", s.name, s)
+            elif isinstance(s, Prime):
+                declare("prime", replace(s.name, id=f"{s.name.id}'"), s)
+        for s in program.model.body:
+            if isinstance(s, State) and f"{s.name.id}'" not in known and graph.nodes.get(s.name.id, {}).get("statement") is s:
+                faults.append(Diagnostic("E0209", s.name.span, f"state `{s.name.id}` never changes", f"add a line  {s.name.id}' = ..."))
     values = dict(known)
     seen = {n for n, d in graph.nodes(data=True) if d["kind"] == "data"}
     for name in list(graph.nodes):
@@ -126,7 +132,7 @@ def targets(graph: Graph) -> frozenset[str]:
 
 def unused(graph: Graph, program: Program) -> list[str]:
     """The values that neither the loss, the output nor the report can feel, in the order written."""
-    roots = [n for n, d in graph.nodes(data=True) if d["kind"] in {"loss", "report"}]
+    roots = [n for n, d in graph.nodes(data=True) if d["kind"] in {"loss", "report", "prime"}]
     output = output_name(program)
     roots += [output] if output in graph else []
     used = set(roots).union(*(nx.ancestors(graph, r) for r in roots))
@@ -174,7 +180,9 @@ def _member(e: Member, graph: Graph) -> Diagnostic | None:
     owner, last = e.parts[0], e.parts[-1]
     if graph.nodes[owner.id]["kind"] != "value":
         what = "a param itself" if graph.nodes[owner.id]["kind"] == "param" else "data"
-        return Diagnostic("E0201", e.span, f"`{owner.id}` is {what} and owns no params", f"l2({owner.id}), or l2(weights) of the whole model")
+        return Diagnostic(
+            "E0201", e.span, f"`{owner.id}` is {what} and owns no params", f"l2({owner.id}), or l2(weights) of the whole model"
+        )
     if len(e.parts) != 2 or last.id not in GROUPS:
         near = nearest(last.id, GROUPS)
         hint = f"did you mean `{owner.id}.{near}`?" if near else f"a statement has the groups {owner.id}.weights and {owner.id}.params"
@@ -187,7 +195,9 @@ def _unknown(name: Name, above: Iterable[str], lib: Library, graph: Graph) -> Di
     if name.id not in above and (lib.find(name.id) or name.id in BUILTINS):
         return Diagnostic("E0235", name.span, f"`{name.id}` is a function, and a value is needed", f"call it: {name.id}(...)")
     if name.id.endswith("'"):
-        return Diagnostic("E0201", name.span, f"there is no `{name.id}`: only a state has a value after the step", f"did you mean `{name.id[:-1]}`?")
+        return Diagnostic(
+            "E0201", name.span, f"there is no `{name.id}`: only a state has a value after the step", f"did you mean `{name.id[:-1]}`?"
+        )
     if name.id == "loss":
         return Diagnostic("E0201", name.span, "the loss is no value of the model", "it is measured on every split as it is: leave this out")
     hint = did_you_mean(name.id, above)
@@ -195,7 +205,7 @@ def _unknown(name: Name, above: Iterable[str], lib: Library, graph: Graph) -> Di
     if not hint.startswith("did") and "data" not in kinds:
         hint = "the file has no data: data { x = [[1, 2], [3, 4]] }"
     elif not hint.startswith("did") and has_file:
-        hint = f"if it is a column, give it a name in `data`, as in  values = columns(\"{name.id}\")"
+        hint = f'if it is a column, give it a name in `data`, as in  values = columns("{name.id}")'
     return Diagnostic("E0201", name.span, f"there is no value `{name.id}` here", hint)
 
 

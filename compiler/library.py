@@ -172,6 +172,8 @@ def _check_body(function: Function, lib: Library) -> Iterator[Diagnostic]:
         yield Diagnostic("E0209", d.name.span, f"`{d.name.id}` returns nothing", "end it with `return <expression>`")
     if d.kind == "update":
         yield from _check_update(d)
+    elif d.kind == "block":
+        yield from _check_states(d, None)
 
 
 def _check_names(
@@ -204,7 +206,11 @@ def _check_names(
             span = later[name.id]
             line = getattr(span, "line", 0)
             own = line == name.span.line
-            told = f"`{name.id}` has no value yet on the right of its own line" if own else f"`{name.id}` is assigned on line {line}, below this use"
+            told = (
+                f"`{name.id}` has no value yet on the right of its own line"
+                if own
+                else f"`{name.id}` is assigned on line {line}, below this use"
+            )
             yield Diagnostic("E0202", name.span, told, "give the new value a name of its own" if own else "move that line up")
         else:
             shown = [k for k in known if k not in RESERVED] or known
@@ -215,22 +221,28 @@ def _check_names(
 
 
 def _check_update(d: Definition) -> Iterator[Diagnostic]:
-    """An update takes the parameter and its gradient, and says what becomes of it and of every state, once."""
+    """An update takes the parameter and its gradient, and says what becomes of it."""
     if len(d.parameters) < 2:
         message = f"update `{d.name.id}` needs the parameter and its gradient first"
         yield Diagnostic("E0206", d.name.span, message, f"update {d.name.id}(w, dw, ...)")
         return
     w = d.parameters[0].name.id
+    if not any(isinstance(s, Prime) and s.name.id == w for s in d.body):
+        yield Diagnostic("E0209", d.name.span, f"update `{d.name.id}` never says what `{w}` becomes", f"add a line  {w}' = ...")
+    yield from _check_states(d, w)
+
+
+def _check_states(d: Definition, w: str | None) -> Iterator[Diagnostic]:
+    """Every state changes, once, below its declaration; `w` is what an update changes beside its states."""
     states = [s.name for s in d.body if isinstance(s, State)]
     primes = [s.name for s in d.body if isinstance(s, Prime)]
-    if not any(p.id == w for p in primes):
-        yield Diagnostic("E0209", d.name.span, f"update `{d.name.id}` never says what `{w}` becomes", f"add a line  {w}' = ...")
     for state in states:
         if not any(p.id == state.id for p in primes):
             yield Diagnostic("E0209", state.span, f"state `{state.id}` never changes", f"add a line  {state.id}' = ...")
     for i, prime in enumerate(primes):
         if prime.id != w and not any(s.id == prime.id and s.span.start < prime.span.start for s in states):
-            message = f"`{prime.id}'` says what becomes of a state or of `{w}`, and `{prime.id}` is neither"
+            what = f"of a state or of `{w}`, and `{prime.id}` is neither" if w else f"of a state, and `{prime.id}` is none"
+            message = f"`{prime.id}'` says what becomes {what}"
             yield Diagnostic("E0201", prime.span, message, f"{prime.id} = ... for a value of this step, or  state {prime.id} ~ zeros")
         elif any(p.id == prime.id for p in primes[:i]):
             yield Diagnostic("E0203", prime.span, f"`{prime.id}'` is assigned twice", "keep one of them")

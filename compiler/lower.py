@@ -90,7 +90,8 @@ class Lowering:
             settle_paths(root)
         for inner, instance, local in self.pending:
             if local or (instance.owns and instance.path != statement):  # a lone instance's value is the statement's own, or a part of it
-                self.give_name(inner, f"{instance.path}.{local}" if local else instance.path, line)
+                inside = instance.callee != ""  # a statement of the model itself names its values plainly
+                self.give_name(inner, f"{instance.path}.{local}" if local and inside else local or instance.path, line)
         self.pending.clear()
         for declared in self.declared:
             self.names[declared.node] = declared.name
@@ -141,7 +142,9 @@ class Lowering:
             raise fault("E0203", s.name.span, f"`{s.name.id}'` is assigned twice")
         node = self.node(s.value, frame)
         if node.shape != state.shape:
-            raise fault("E0231", s.span, f"`{s.name.id}` is {shapes.show(state.shape)}, and after the step it would be {shapes.show(node.shape)}")
+            raise fault(
+                "E0231", s.span, f"`{s.name.id}` is {shapes.show(state.shape)}, and after the step it would be {shapes.show(node.shape)}"
+            )
         if not node.args or node in self.ir.named:
             node = self.ir.make("alias", node)  # the same numbers under a name of their own
         self.primes[state] = node
@@ -227,5 +230,9 @@ def _check_values(init: Initializer, dims: tuple[int, ...], s: Param | State) ->
             raise fault("E0231", s.init.span, "the rows of this literal differ in length", f"the param is {shapes.show(dims)}")
         level = level[0] if level else None
     if tuple(shape) != dims:
-        hint = f"change one of them: param {s.name.id} {shapes.show(tuple(shape))}" if shape and 0 not in shape else "values([[1, 2], [3, 4]]) is [2, 2]"
+        hint = (
+            f"change one of them: param {s.name.id} {shapes.show(tuple(shape))}"
+            if shape and 0 not in shape
+            else "values([[1, 2], [3, 4]]) is [2, 2]"
+        )
         raise fault("E0231", s.init.span, f"{s.name.id} is {shapes.show(dims)} and the literal is {shapes.show(tuple(shape))}", hint)

@@ -148,4 +148,4 @@ def _attributes(node: Node) -> list[str]:
         return [shapes.show(attrs["shape"])]  # type: ignore[arg-type]
     if node.op == "pad":
         return [str(attrs["start"]), str(attrs["size"])] + ([f"axis = {attrs['axis']}"] if attrs["axis"] != len(node.shape) - 1 else [])
-    return [str(v) for v in attrs.values()]
+    return [str(v) for name, v in attrs.items() if name != "stream"]

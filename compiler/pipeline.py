@@ -6,29 +6,20 @@ import gc
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
-from ..dsl.syntax import Arg, Assign, Check, Param, Program
-from . import shapes, verify
-from .autodiff import Adjoint, gradients
-from .definitions import Library, value_names
-from .graph import Graph, output_name, unused
-from .instances import Frame, Instance
-from .ir import Interner, Node, ancestors
+from ..dsl.syntax import Program
+from . import verify
+from .assembly import evaluation_plan, prediction_plan, training_plan
+from .graph import Graph, unused
+from .ir import Node
 from .lower import Lowering
-from .plan import Line, ParamSpec, Plan
-from .registers import connected
-from .schedule import forward_and_gradient
+from .plan import Plan
 from .schema import Schema
 from .settings import Settings
-from .simplify import RULES
-from .survey import checked, survey
-from .unfold import call
-from .update_schedule import update_lines
-from .updates import lower_update
-
-ITEMSIZE = {"float64": 8, "float32": 4}
+from .statements import lower
+from .survey import survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,169 +45,34 @@ def compile(program: Program, schema: Schema) -> Compilation:
             raise MlpcError(*dict.fromkeys(faults))
         settings = settings.scheduled(schema.train_rows)
         annotate(graph, training)
-        plan = training_plan(program, schema, training, settings)
-        measured = evaluation_plan(program, schema, evaluation, settings)
+        enough_rows(training, settings, schema)
+        plan = training_plan(program, training, settings)
+        measured = evaluation_plan(program, evaluation, settings)
         verify.verify(plan)
         verify.verify(measured)
         return Compilation(graph, plan, measured, settings, tuple(warnings(program, graph, plan)), lib.notes)
 
 
-def lower(program: Program, schema: Schema, lib: Library, graph: Graph, faults: list[Diagnostic], *, training: bool) -> Lowering:
-    """The statements of the model, the loss and the report as nodes; the faults of each are collected."""
-    low = Lowering(Interner(RULES), lib, schema, training)
-    low.inputs()
-    lost: set[str] = {n for n, d in graph.nodes(data=True) if d["broken"]}
-    lost |= {n for n, d in graph.nodes(data=True) if d["kind"] == "data" and n not in low.values}
-    body = program.model.body if program.model else ()
-    statements: list[tuple[str, Assign | Param | Arg | Check]] = [("", s) for s in body if isinstance(s, Check)]
-    statements += [(s.name.id, s) for s in body if isinstance(s, (Assign, Param))]
-    statements.sort(key=lambda pair: pair[1].span.start)
-    statements += [
-        (n, d["statement"]) for n, d in graph.nodes(data=True) if d["kind"] == "loss" or (d["kind"] == "report" and not training)
-    ]
-    for name, statement in statements:
-        if isinstance(statement, Check):
-            if all(n.id in low.values for n in value_names(statement.call, lib)):
-                checked(lambda s=statement: call(low, s.call, Frame(low.values)), faults)
-            continue
-        if name not in graph or graph.nodes[name]["statement"] is not statement:
-            continue  # assigned twice: told already
-        if name in lost or any(u in lost for u in graph.predecessors(name)):
-            lost.add(name)
-            continue
-        try:
-            lower_statement(low, name, statement)
-        except MlpcError as error:
-            faults.extend(error.diagnostics)
-            lost.add(name)
-            low.pending.clear()
-            low.ir.context = ()
-    return low
+def compile_prediction(program: Program, schema: Schema) -> Plan:
+    """The plan by which the output is predicted. Raises as `compile` does."""
+    with undisturbed():
+        known = survey(program)
+        faults = list(known.faults)
+        low = lower(program, schema, known.lib, known.graph, faults, training=False)
+        if faults or known.settings is None:
+            raise MlpcError(*dict.fromkeys(faults))
+        plan = prediction_plan(program, low, known.settings.scheduled(schema.train_rows))
+        verify.verify(plan)
+        return plan
 
 
-def lower_statement(low: Lowering, name: str, statement: Assign | Param | Arg) -> None:
-    """One statement; the loss must come to one number."""
-    if isinstance(statement, Arg):
-        low.values[f"report {name}"] = reported(low, low.node(statement.value, Frame(low.values)), statement)
-        return
-    if name != "loss" or isinstance(statement, Param):
-        low.statement(name, statement)
-        return
-    frame = Frame(low.values, instance=Instance("loss", "", None))
-    loss = low.named("loss", statement.value, frame, statement.span.line)
-    if loss.shape:
-        per_row = "" if not shapes.batched(loss.shape) else ", a number per row" if loss.shape[1:] == (1,) else ", numbers per row"
-        hint = "write mean(...) or sum(...) around it" if per_row else "sum(...) makes it one number"
-        text = " ".join(statement.value.span.text.split())
-        raise fault(
-            "E0232", statement.value.span, f"`{text}` is {shapes.show(loss.shape)}{per_row}", hint
-        )
-    if not any(n.op == "param" for n in ancestors([loss])):
-        hint = "loss = mean(cross_entropy(p, y)), p being the model's output"
-        raise fault("E0232", statement.value.span, "the loss depends on no param: there is nothing to train", hint)
-    low.values["loss"] = loss
-
-
-def reported(low: Lowering, node: Node, item: Arg) -> Node:
-    """A report item: a number or a matrix; a number per row counts as its mean over the rows."""
-    if not shapes.batched(node.shape):
-        return node
-    if node.shape[1:] != (1,):
-        shown = f"`{' '.join(item.value.span.text.split())}` is {shapes.show(node.shape)}"
-        raise fault(
-            "E0235", item.span, f"{shown}: a report item is a number, a number per row, or a matrix", "mean(...) makes it one number"
-        )
-    total = low.ir.make("sum", node, axes=(0, 1), keep=False)
-    return total / low.ir.leaf("symbol", (), name="N")
-
-
-def training_plan(program: Program, schema: Schema, low: Lowering, settings: Settings) -> Plan:
-    """Forward, gradient and update."""
-    loss, output = low.values["loss"], low.values[output_name(program) or ""]
-    assert isinstance(loss, Node) and isinstance(output, Node)
-    start = len(low.ir.nodes)
-    params = [p.node for p in low.params]
-    adjoints = gradients(loss, params, low.names)
-    for p in params:
-        if p not in adjoints:
-            adjoints[p] = zero_adjoint(p)
-    total = sum(p.count for p in param_specs(low, {}))
-    itemsize = ITEMSIZE[settings.precision]
-    sizes = {"N": settings.batch, "P": total}
-    registers, forward, gradient = forward_and_gradient(low, sizes, itemsize, [loss, output], adjoints, start)
-    for node in params:
-        registers.leaf(node)
-    names = tuple(p.name for p in low.params)
-    update, states, w, dw = update_lines(low, registers, lower_update(low, settings), names)
-    specs = param_specs(low, {p: (registers.of[p], registers.of[adjoints[p].node]) for p in params})
-    producers = {line.target: line.id for line in (*forward, *gradient)}
-    lines = connected([*forward, *gradient], producers)
-    gradient_of = {line.value: line.id for line in gradient}
-    readers = tuple(u.id for u in update if any(dw in step.args for step in u.steps))
-    param_lines = {gradient_of[s.gradient] for s in specs if s.gradient in gradient_of}
-    lines = [line if line.id not in param_lines else with_readers(line, readers) for line in lines]
-    own = connected(update, {line.target: line.id for line in update})
-    return Plan(
-        title=program.source.name, values=tuple(registers.values), inputs=inputs_of(low, registers.of), params=specs, states=tuple(states),
-        forward=tuple(x for x in lines if x.section == "forward"), gradient=tuple(x for x in lines if x.section == "gradient"),
-        update=tuple(own), loss=registers.of[loss], loss_text=loss_text(program), output=registers.of.get(output, -1), batch=settings.batch,
-        precision=settings.precision, update_w=w, update_dw=dw,
-    )  # fmt: skip
-
-
-def evaluation_plan(program: Program, schema: Schema, low: Lowering, settings: Settings) -> Plan:
-    """The prediction's forward lines with the loss and the report."""
-    loss, output = low.values["loss"], low.values[output_name(program) or ""]
-    assert isinstance(loss, Node) and isinstance(output, Node)
-    reports: list[tuple[str, Node]] = []
-    for key, node in low.values.items():
-        if key.startswith("report ") and isinstance(node, Node):
-            name = key.removeprefix("report ")
-            low.names.setdefault(node, name)
-            reports.append((name, node))
-    roots = [loss, output, *(n for _, n in reports)]
-    registers, forward, _ = forward_and_gradient(
-        low, {"N": settings.batch, "P": 0}, ITEMSIZE[settings.precision], roots, {}, len(low.ir.nodes)
-    )
-    for node in (*(p.node for p in low.params), *(n for _, n in reports if not n.args)):
-        registers.leaf(node)
-    specs = param_specs(low, {p.node: (registers.of[p.node], None) for p in low.params})
-    return Plan(
-        title=program.source.name, values=tuple(registers.values), inputs=inputs_of(low, registers.of), params=specs, states=(),
-        forward=tuple(connected(forward, {line.target: line.id for line in forward})), gradient=(), update=(), loss=registers.of[loss],
-        loss_text=loss_text(program), output=registers.of.get(output, -1), batch=settings.batch, precision=settings.precision,
-        reports=tuple((name, registers.of[node]) for name, node in reports),
-    )  # fmt: skip
-
-
-def zero_adjoint(param: Node) -> Adjoint:
-    """The gradient of a param that the loss can't feel."""
-    return Adjoint(
-        param.ir.make("alias", param.ir.make("broadcast", param.ir.const(0), shape=param.shape)), "the loss does not depend on it", False
-    )
-
-
-def with_readers(line: Line, readers: tuple[str, ...]) -> Line:
-    """The line, also needed by these."""
-    return replace(line, needed_by=(*line.needed_by, *readers))
-
-
-def inputs_of(low: Lowering, of: dict[Node, int]) -> tuple[int, ...]:
-    """The registers of the data values that are read."""
-    return tuple(of[n] for n in low.names if n.op == "input" and n in of)
-
-
-def param_specs(low: Lowering, registers: dict[Node, tuple[int, int | None]]) -> tuple[ParamSpec, ...]:
-    """The params in order of declaration."""
-    return tuple(
-        ParamSpec(p.name, p.node.shape, p.init.name, p.init.args, p.init.text, *registers.get(p.node, (-1, None)), p.line)  # type: ignore[arg-type]
-        for p in low.params
-    )
-
-
-def loss_text(program: Program) -> str:
-    """The loss as the user wrote it, on one line."""
-    return " ".join(program.loss.value.span.text.split()) if program.loss else ""
+def enough_rows(low: Lowering, settings: Settings, schema: Schema) -> None:
+    """Statistics of a batch need two rows in each, the last one of an epoch included."""
+    rows, batch = schema.train_rows, settings.batch
+    tail = rows % batch if batch else 0
+    if low.several_rows is not None and rows and 1 in {batch, tail}:
+        message = f"this needs more than one row in every batch, and {rows} training rows in batches of {batch} leave a batch of one"
+        raise fault("E0409", low.several_rows, message, "choose a batch that leaves no row alone, or  batch = all")
 
 
 def annotate(graph: Graph, low: Lowering) -> None:

@@ -55,6 +55,8 @@ def _before(plan: Plan, arrays: Arrays, kernel: Kernel) -> Iterator[dict[str, An
         yield _entry(p.name, p.name, "param", arrays.params[p.name])
     for name, value in kernel.inputs.items():
         yield _entry(name, name, "input", value)
+    for name, value in arrays.model_states.items():
+        yield _entry(name, name, "state", value)
     for number, state in enumerate(plan.states):
         for p, (start, stop) in zip(plan.params, ranges(plan), strict=True):
             value = arrays.flat[STATES + number][start:stop].reshape(p.shape)

@@ -264,8 +264,8 @@ def test_a_loss_that_is_not_finite_is_status_3(ask, small: str) -> None:
 @pytest.mark.parametrize(
     "place",
     [
-        "mlpc.dsl.parse._read", "mlpc.compiler.graph.report_items", "mlpc.compiler.pipeline.lower", "mlpc.compiler.pipeline.gradients",
-        "mlpc.compiler.pipeline.forward_and_gradient", "mlpc.compiler.verify.verify", "mlpc.model.read", "mlpc.runtime.train.Kernel",
+        "mlpc.dsl.parse._read", "mlpc.compiler.graph.report_items", "mlpc.compiler.pipeline.lower", "mlpc.compiler.assembly.gradients",
+        "mlpc.compiler.assembly.forward_and_gradient", "mlpc.compiler.verify.verify", "mlpc.model.read", "mlpc.runtime.train.Kernel",
         "mlpc.model.train", "mlpc.cli.run.document",
     ],
 )  # fmt: skip

@@ -26,6 +26,16 @@ def plan_document(plan: Plan, footprint: Footprint | None = None) -> dict[str, A
     }
     for section, lines in (("forward", plan.forward), ("gradient", plan.gradient), ("update", plan.update)):
         document[section] = [line_document(line) for line in lines]
+    if plan.model_states:
+        document["state"] = [
+            {
+                "name": s.name,
+                "shape": list(s.shape),
+                "init": s.init_text,
+                "becomes": plan.values[s.next].name if s.next is not None else None,
+            }
+            for s in plan.model_states
+        ]
     if footprint is not None:
         document["memory"] = {"kept": footprint.kept, "peak": footprint.peak, "without_reuse": footprint.unshared}
         document["flops"] = footprint.flops

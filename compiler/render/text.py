@@ -24,6 +24,8 @@ def plan_text(plan: Plan, footprint: Footprint | None = None) -> str:
         sections.append(gradient(plan, column))
     if plan.update:
         sections.append(update(plan))
+    if plan.model_states and plan.update:
+        sections.append(states(plan))
     closing = [cost(footprint)] if footprint else []
     if plan.gradient:
         closing.append("legend: dX = ∂loss/∂X · ᵀ transpose · * elementwise · kept = stored for the gradient")
@@ -34,7 +36,8 @@ def plan_text(plan: Plan, footprint: Footprint | None = None) -> str:
 def header(plan: Plan) -> str:
     """The model in one line."""
     count, tensors = sum(p.count for p in plan.params), len(plan.params)
-    facts = [f"{count:,} parameter{'s' * (count != 1)} in {tensors} tensor{'s' * (tensors != 1)}", "batch N", f"loss = {plan.loss_text}"]
+    facts = [f"{count:,} parameter{'s' * (count != 1)} in {tensors} tensor{'s' * (tensors != 1)}", "batch N"]
+    facts.append(f"loss = {plan.loss_text}" if plan.loss_text else "prediction")
     if plan.output >= 0:
         value = plan.values[plan.output]
         facts.append(f"output {value.name} {shapes.show(value.shape)}")
@@ -90,6 +93,13 @@ def update(plan: Plan) -> list[str]:
     for line in plan.update:
         rows.extend(_left(line, pad, WIDTH))
     return rows
+
+
+def states(plan: Plan) -> list[str]:
+    """What becomes of the states of the model: all at once, after the update."""
+    pad = max(len(s.name) for s in plan.model_states)
+    told = [(s, plan.values[s.next]) for s in plan.model_states if s.next is not None]
+    return ["state    after the update", *(f"{MARGIN}    {s.name.ljust(pad)} = {value.name}" for s, value in told)]
 
 
 def cost(f: Footprint) -> str:

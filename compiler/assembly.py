@@ -1,0 +1,140 @@
+"""Nodes to whole plans: one to train by, one to measure by, one to predict by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+from ..dsl.syntax import Program
+from .autodiff import Adjoint, gradients
+from .graph import output_name
+from .ir import Node
+from .lower import Lowering
+from .plan import Line, ModelState, ParamSpec, Plan
+from .registers import connected
+from .schedule import forward_and_gradient
+from .settings import Settings
+from .update_schedule import update_lines
+from .updates import lower_update
+
+ITEMSIZE = {"float64": 8, "float32": 4}
+
+
+def training_plan(program: Program, low: Lowering, settings: Settings) -> Plan:
+    """Forward, gradient and update."""
+    loss, output = _value(low, "loss"), _output(program, low)
+    start = len(low.ir.nodes)
+    params = [p.node for p in low.params]
+    adjoints = gradients(loss, params, low.names)
+    for p in params:
+        if p not in adjoints:
+            adjoints[p] = zero_adjoint(p)
+    total = sum(p.count for p in param_specs(low, {}))
+    itemsize = ITEMSIZE[settings.precision]
+    sizes = {"N": settings.batch, "P": total}
+    registers, forward, gradient = forward_and_gradient(low, sizes, itemsize, [loss, output, *low.primes.values()], adjoints, start)
+    for node in (*params, *(d.node for d in low.states)):
+        registers.leaf(node)
+    names = tuple(p.name for p in low.params)
+    update, states, w, dw = update_lines(low, registers, lower_update(low, settings), names)
+    specs = param_specs(low, {p: (registers.of[p], registers.of[adjoints[p].node]) for p in params})
+    producers = {line.target: line.id for line in (*forward, *gradient)}
+    lines = connected([*forward, *gradient], producers)
+    gradient_of = {line.value: line.id for line in gradient}
+    readers = tuple(u.id for u in update if any(dw in step.args for step in u.steps))
+    param_lines = {gradient_of[s.gradient] for s in specs if s.gradient in gradient_of}
+    lines = [line if line.id not in param_lines else with_readers(line, readers) for line in lines]
+    own = connected(update, {line.target: line.id for line in update})
+    return Plan(
+        title=program.source.name, values=tuple(registers.values), inputs=inputs_of(low, registers.of), params=specs, states=tuple(states),
+        forward=tuple(x for x in lines if x.section == "forward"), gradient=tuple(x for x in lines if x.section == "gradient"),
+        update=tuple(own), loss=registers.of[loss], loss_text=loss_text(program), output=registers.of.get(output, -1), batch=settings.batch,
+        precision=settings.precision, update_w=w, update_dw=dw, model_states=model_states(low, registers.of),
+        several_rows=low.several_rows is not None,
+    )  # fmt: skip
+
+
+def evaluation_plan(program: Program, low: Lowering, settings: Settings) -> Plan:
+    """The prediction's forward lines with the loss and the report."""
+    reports: list[tuple[str, Node]] = []
+    for key, node in low.values.items():
+        if key.startswith("report ") and isinstance(node, Node):
+            name = key.removeprefix("report ")
+            low.names.setdefault(node, name)
+            reports.append((name, node))
+    loss = _value(low, "loss")
+    return _forward_plan(program, low, settings, loss, [loss, _output(program, low), *(n for _, n in reports)], reports)
+
+
+def prediction_plan(program: Program, low: Lowering, settings: Settings) -> Plan:
+    """The lines from the inputs to the output, as prediction runs them; its `loss` is the output, and has no text."""
+    output = _output(program, low)
+    return replace(_forward_plan(program, low, settings, output, [output], []), loss_text="")
+
+
+def _forward_plan(
+    program: Program, low: Lowering, settings: Settings, loss: Node, roots: Sequence[Node], reports: Sequence[tuple[str, Node]]
+) -> Plan:
+    """A plan without a gradient. Every param and state has its register, read or not."""
+    sizes = {"N": settings.batch, "P": 0}
+    registers, forward, _ = forward_and_gradient(low, sizes, ITEMSIZE[settings.precision], roots, {}, len(low.ir.nodes))
+    for node in (*(d.node for d in (*low.params, *low.states)), *(n for n in (loss, *(n for _, n in reports)) if not n.args)):
+        registers.leaf(node)
+    return Plan(
+        title=program.source.name, values=tuple(registers.values), inputs=inputs_of(low, registers.of),
+        params=param_specs(low, {p.node: (registers.of[p.node], None) for p in low.params}), states=(),
+        forward=tuple(connected(forward, {line.target: line.id for line in forward})), gradient=(), update=(), loss=registers.of[loss],
+        loss_text=loss_text(program), output=registers.of.get(_output(program, low), -1), batch=settings.batch, precision=settings.precision,
+        reports=tuple((name, registers.of[node]) for name, node in reports), model_states=model_states(low, registers.of),
+    )  # fmt: skip
+
+
+def _value(low: Lowering, name: str) -> Node:
+    node = low.values[name]
+    assert isinstance(node, Node)
+    return node
+
+
+def _output(program: Program, low: Lowering) -> Node:
+    return _value(low, output_name(program) or "")
+
+
+def zero_adjoint(param: Node) -> Adjoint:
+    """The gradient of a param that the loss can't feel."""
+    return Adjoint(
+        param.ir.make("alias", param.ir.make("broadcast", param.ir.const(0), shape=param.shape)), "the loss does not depend on it", False
+    )
+
+
+def with_readers(line: Line, readers: tuple[str, ...]) -> Line:
+    """The line, also needed by these."""
+    return replace(line, needed_by=(*line.needed_by, *readers))
+
+
+def inputs_of(low: Lowering, of: dict[Node, int]) -> tuple[int, ...]:
+    """The registers of the data values that are read."""
+    return tuple(of[n] for n in low.names if n.op == "input" and n in of)
+
+
+def param_specs(low: Lowering, registers: dict[Node, tuple[int, int | None]]) -> tuple[ParamSpec, ...]:
+    """The params in order of declaration."""
+    return tuple(
+        ParamSpec(p.name, p.node.shape, p.init.name, p.init.args, p.init.text, *registers.get(p.node, (-1, None)), p.line)  # type: ignore[arg-type]
+        for p in low.params
+    )
+
+
+def model_states(low: Lowering, of: dict[Node, int]) -> tuple[ModelState, ...]:
+    """The states of the model in order of declaration; only training changes them."""
+    found: list[ModelState] = []
+    for d in low.states:
+        becomes = of[low.primes[d.node]] if low.training else None
+        shape = cast("tuple[int, ...]", d.node.shape)
+        found.append(ModelState(d.name, shape, d.init.name, d.init.args, d.init.text, of[d.node], becomes))
+    return tuple(found)
+
+
+def loss_text(program: Program) -> str:
+    """The loss as the user wrote it, on one line."""
+    return " ".join(program.loss.value.span.text.split()) if program.loss else ""
