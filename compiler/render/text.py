@@ -104,10 +104,8 @@ def states(plan: Plan) -> list[str]:
 
 def cost(f: Footprint) -> str:
     """Flops and memory of a step, in one line."""
-    return (
-        f"a step at N = {f.rows}: {f.flops:,} flops · {amount(f.kept)} kept for the gradient · peak {amount(f.peak)}, "
-        f"without reuse {amount(f.unshared)}"
-    )
+    memory = f"kept {amount(f.kept)} · peak {amount(f.peak)}, without reuse {amount(f.unshared)}"
+    return f"a step at N = {f.rows}: {f.flops:,} flops · {memory}"
 
 
 def amount(size: int) -> str:
