@@ -117,8 +117,8 @@ def _unbroadcast(g: Node, out: Node, x: Node) -> tuple[Node | None, ...]:
 
 
 def _pow(g: Node, out: Node, x: Node, n: Node) -> tuple[Node | None, ...]:
-    """n x^(n-1); the exponent's is out * log(x), and 0 where the base is 0."""
-    return g * (n * x ** (n - 1)), g * call("where", call("eq", x, 0), 0, out * call("log", x))
+    """n x^(n-1), and nothing of x^0, which is 1 (not 0 * inf at 0); the exponent's is out * log(x), and 0 where the base is 0."""
+    return None if n.value == 0 else g * (n * x ** (n - 1)), g * call("where", call("eq", x, 0), 0, out * call("log", x))
 
 
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)

@@ -571,3 +571,12 @@ def test_two_draws_never_merge():
     a, b = (ir.make("bernoulli", Fraction(1, 2), x, stream=s) for s in ("h#1", "h#2"))
     assert a is not b
     assert a.facts == ZERO_ONE
+
+
+def test_x_to_the_0_is_constant_also_at_0():
+    """0 * 0^-1 is NaN; focal(p, y, gamma = 0) at p = 1 is where it shows."""
+    ir = Interner(RULES)
+    x = ir.leaf("input", ("N", 1), name="x")
+    loss = ir.make("sum", ir.make("pow", x, 0) * x, axes=(0, 1), keep=False)
+    (slope,) = evaluate([gradients(loss, [x], {})[x].node], {x: np.array([[0.0], [2.0], [-1e3]])}, rows=3)
+    assert np.broadcast_to(slope, (3, 1)).tolist() == [[1.0], [1.0], [1.0]]
