@@ -43,7 +43,7 @@ def lower(program: Program, schema: Schema, lib: Library, graph: Graph, faults: 
         try:
             if isinstance(statement, Arg):
                 scope = in_own_units(low, graph, name, statement, output_name(program))
-                low.values[f"report {name}"] = reported(low, low.node(statement.value, Frame(scope)), statement)
+                low.values[f"report {name}"] = reported(low, low.node(statement.value, Frame(dict(scope))), statement)
             else:
                 lower_statement(low, name, statement)
         except MlpcError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ class Draft:
         return value
 
     def plan(self, *, inputs, params, loss, states=(), w=None, dw=None, precision="float64", reports=()):
-        section = {s: tuple(line for line in self.lines if line.section == s) for s in ("forward", "gradient", "update")}
+        section: Any = {s: tuple(line for line in self.lines if line.section == s) for s in ("forward", "gradient", "update")}
         return Plan("", tuple(self.values), tuple(inputs), tuple(params), tuple(states), **section, loss=loss, loss_text="", output=loss,
                     batch=4, precision=precision, reports=tuple(reports), update_w=w, update_dw=dw)  # fmt: skip
 
