@@ -175,3 +175,9 @@ def test_every_folder_is_a_package_that_pyproject_names() -> None:
 
 def test_a_file_is_named_after_what_it_does() -> None:
     assert [path for path, _ in ours() if Path(path).stem in VAGUE] == []
+
+
+def test_the_house_has_a_room_for_every_module():
+    drawn = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    names = sorted(p.stem for folder in ("dsl", "compiler", "runtime") for p in (ROOT / folder).glob("*.py") if p.stem != "__init__")
+    assert [n for n in names if f"`{n}`" not in drawn and f"/{n}`" not in drawn] == []
