@@ -71,7 +71,7 @@ def mutate(count: int, seed: int, folder: Path) -> tuple[int, int]:
 
 
 def test_that_a_changed_token_is_diagnosed_or_works(tmp_path: Path) -> None:
-    works, diagnosed = mutate(300, 0, tmp_path)
+    works, diagnosed = mutate(500, 0, tmp_path)
     assert works > 20, works
     assert diagnosed > 150, diagnosed
 
