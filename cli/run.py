@@ -10,6 +10,7 @@ from typing import Any
 
 from ..compiler.graph import report_items
 from ..compiler.render.text import amount
+from ..compiler.stopping import Criterion
 from ..dsl.diagnostics import printable
 from ..dsl.syntax import Name, walk
 from ..model import Model
@@ -43,6 +44,7 @@ def document(model: Model, run: Run, every: int | None) -> dict[str, Any]:
         "settings": [{"name": name, "value": value, "from": where} for name, value, where in settings_of(model)],
         "epochs": run.epochs,
         "steps": run.steps,
+        "kept_epoch": run.kept_epoch,
         "loss": run.losses,
         "metrics": run.metrics,
         "seconds": {**model.seconds, **run.seconds},
@@ -166,8 +168,16 @@ def _short(label: str) -> str:
 
 
 def closing(model: Model, run: Run) -> str:
-    """How long it took, and the weights in one number."""
+    """Which epoch was kept, how long it took, and the weights in one number."""
     s = model.seconds
     took = f"{run.seconds['train']:.2f} s training, {s['data'] + s['compile']:.2f} s reading and compiling"
+    stopped = f"stopped after epoch {run.epochs} of {model.settings.epochs}: no better {_watched(model.settings.early_stop)}"
+    kept = f"kept epoch {run.kept_epoch} of {run.epochs}, the best by {_watched(model.settings.keep)}"
+    told = [stopped] * (run.epochs < model.settings.epochs) + [kept] * (model.settings.keep is not None)
     threads = f"{run.threads} thread{'s' * (run.threads != 1)}"
-    return f"{took} · {threads} · {amount(model.footprint.peak)} of intermediate values\nweights sha256 {run.weights_sha256}"
+    cost = f"{took} · {threads} · {amount(model.footprint.peak)} of intermediate values"
+    return "\n".join([*told, cost, f"weights sha256 {run.weights_sha256}"])
+
+
+def _watched(c: Criterion | None) -> str:
+    return f"{c.split}.{c.name}" + (f" for {c.patience} epochs" if c.patience else "") if c else ""

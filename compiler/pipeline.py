@@ -19,6 +19,7 @@ from .plan import Plan
 from .schema import Schema
 from .settings import Settings
 from .statements import lower
+from .stopping import unwatchable
 from .survey import survey
 
 
@@ -41,6 +42,8 @@ def compile(program: Program, schema: Schema) -> Compilation:
         lib, graph, settings, faults = known.lib, known.graph, known.settings, list(known.faults)
         training = lower(program, schema, lib, graph, faults, training=True)
         evaluation = lower(program, schema, lib, graph, faults, training=False)
+        if settings is not None:
+            faults += unwatchable((settings.early_stop, settings.keep), evaluation, schema)
         if faults or settings is None:
             raise MlpcError(*dict.fromkeys(faults))
         settings = settings.scheduled(schema.train_rows)

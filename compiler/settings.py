@@ -19,16 +19,20 @@ from .ir import Interner
 from .lower import Lowering
 from .schema import Schema
 from .simplify import RULES
+from .stopping import Criterion, criterion
 
-KEYS = ("optimizer", "epochs", "steps", "batch", "shuffle", "seed", "rng", "precision")
-LATER = ("clip", "early_stop", "keep", "accumulate", "recompute")
-DEFAULTS = {"batch": "32", "shuffle": "on", "seed": "0", "rng": "default", "precision": "float64"}
+KEYS = ("optimizer", "epochs", "steps", "batch", "shuffle", "seed", "rng", "precision", "early_stop", "keep")
+LATER = ("clip", "accumulate", "recompute")
+DEFAULTS = {
+    "batch": "32", "shuffle": "on", "seed": "0", "rng": "default", "precision": "float64", "early_stop": "off", "keep": "last",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`epochs` and `steps` are totals once `scheduled`; before, the one not given is 0. `batch` 0 means all rows.
 
+    `early_stop` None is off, `keep` None is the last epoch.
     `origins`: (key, value as text, where from) for every setting, in the order of `KEYS`.
     """
 
@@ -41,6 +45,8 @@ class Settings:
     rng: str
     precision: str
     origins: tuple[tuple[str, str, str], ...]
+    early_stop: Criterion | None = None
+    keep: Criterion | None = None
 
     def scheduled(self, rows: int) -> Settings:
         """With epochs, steps and batch as they come out for so many training rows."""
@@ -54,7 +60,9 @@ class Settings:
 def resolve(program: Program, lib: Library) -> Settings:
     """The settings of a program. Raises every fault of its `train` section: unknown, wrong and missing settings."""
     if program.train is None:
-        raise fault("E0303", None, "the file has no `train` section", "add  train { ... }  with  optimizer = adam(lr = 0.01)  and  epochs = 100")
+        raise fault(
+            "E0303", None, "the file has no `train` section", "add  train { ... }  with  optimizer = adam(lr = 0.01)  and  epochs = 100"
+        )
     faults: list[Diagnostic] = []
     given: dict[str, Assign] = {}
     for s in program.train.body:
@@ -69,7 +77,7 @@ def resolve(program: Program, lib: Library) -> Settings:
             faults.append(Diagnostic("E0203", s.name.span, f"`{key}` is already set on line {given[key].span.line}", "keep one of them"))
         else:
             given[key] = s
-    reader = _Reader(given, lib)
+    reader = _Reader(given, program, lib)
     values = {key: reader.read(key, faults) for key in KEYS}
     span = program.train.keyword.span
     if "optimizer" not in given:
@@ -95,8 +103,9 @@ def resolve(program: Program, lib: Library) -> Settings:
 class _Reader:
     """Reads the value of each key, collecting faults."""
 
-    def __init__(self, given: dict[str, Assign], lib: Library) -> None:
+    def __init__(self, given: dict[str, Assign], program: Program, lib: Library) -> None:
         self.given = given
+        self.program = program
         self.low = Lowering(Interner(RULES), lib, Schema())
 
     def read(self, key: str, faults: list[Diagnostic]) -> object:
@@ -115,16 +124,26 @@ class _Reader:
                     return self.word(key, e, ("on", "off")) == "on" if e else True
                 case "rng":
                     return self.word(key, e, ("default", "legacy")) if e else "default"
+                case "early_stop" | "keep":
+                    return None if e is None else self.criterion(key, e)
                 case _:
                     return self.word(key, e, ("float64", "float32")) if e else "float64"
         except MlpcError as error:
             faults.extend(error.diagnostics)
             return None
 
+    def criterion(self, key: str, e: Expr) -> Criterion | None:
+        found = criterion(key, e, self.program, self.low.lib)
+        if found is not None and found.patience_text is not None:
+            return replace(found, patience=self.count("patience", found.patience_text, 1))
+        return found
+
     def optimizer(self, e: Expr) -> Call:
         call = Call(e, (), False, e.span) if isinstance(e, Name) else e
         if not isinstance(call, Call):
-            raise fault("E0302", e.span, f"an optimizer is an update with its numbers, and this is `{e.span.text}`", "optimizer = sgd(lr = 0.1)")
+            raise fault(
+                "E0302", e.span, f"an optimizer is an update with its numbers, and this is `{e.span.text}`", "optimizer = sgd(lr = 0.1)"
+            )
         found = self.low.lib.find(call.function.id)
         if found is not None and found.definition.kind != "update":
             message = f"`{call.function.id}` is a {found.definition.kind}, and an optimizer is an update"
@@ -149,7 +168,9 @@ class _Reader:
     def example(self, key: str, e: Expr) -> str:
         if key == "batch" and isinstance(e, Name) and nearest(e.id, ("all",)):
             return "did you mean `all`?"
-        return {"batch": "batch = 32, or batch = all", "seed": "seed = 1", "steps": "steps = 1000"}.get(key, f"{key} = 100")
+        return {"batch": "batch = 32, or batch = all", "seed": "seed = 1", "steps": "steps = 1000", "patience": "patience = 20"}.get(
+            key, f"{key} = 100"
+        )
 
     def word(self, key: str, e: Expr, words: tuple[str, ...]) -> str:
         if isinstance(e, Name) and e.id in words:

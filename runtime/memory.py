@@ -53,6 +53,8 @@ def predict(plan: Plan, evaluation: Plan, rows: Mapping[str, int], settings: Set
     largest = max((count for count in rows.values()), default=0)
     if largest:
         parts.append((f"measuring {largest} rows", _arena(evaluation, ("forward",), largest, itemsize)))
+    if settings.keep is not None:
+        parts.append(("the params of the best epoch", numbers * itemsize))
     return Prediction(tuple(parts))
 
 

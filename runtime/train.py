@@ -13,10 +13,12 @@ import numpy as np
 
 from ..compiler.plan import Plan
 from ..compiler.settings import Settings
+from ..compiler.stopping import Criterion
 from ..dsl.diagnostics import Diagnostic, MlpcError
 from .data import Dataset
 from .init import draw, generator
 from .kernel import Array, Arrays, Kernel, allocate
+from .program import MODEL_STATES, PARAMS
 from .threads import pinned, suitable
 
 SECTIONS = ("forward", "gradient", "update")
@@ -27,9 +29,10 @@ OnEpoch = Callable[[int, Losses, Metrics], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """What a training came to. `history`: one {epoch, step, loss, metrics} an epoch; `losses` and `metrics` are the last one's.
+    """What a training came to. `history`: one {epoch, step, loss, metrics} an epoch, of which there were `epochs`.
 
-    `params`: name -> array; `weights_sha256` is that of their bytes in order of declaration, C order, little-endian.
+    `kept_epoch` is the one whose `losses`, `metrics`, `params` and `states` these are: the last, or the best by `keep`.
+    `params`, `states` (of the model): name -> array; `weights_sha256` is that of their bytes in order of declaration, C order, little-endian.
     """
 
     history: tuple[dict[str, Any], ...]
@@ -41,6 +44,8 @@ class Run:
     seconds: dict[str, float]
     weights_sha256: str
     threads: int
+    kept_epoch: int
+    states: dict[str, Array]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +55,16 @@ class Step:
     epoch: int
     number: int
     kernel: Kernel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Best:
+    """The best epoch so far with its number, its params and the states of its model."""
+
+    epoch: int
+    value: float
+    params: Array
+    states: Array
 
 
 def train(
@@ -68,7 +83,8 @@ def train(
         data = columns(dataset, plan.precision)
         arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng), settings.seed)
         measures = _evaluators(evaluation, arrays, data)
-        weighted, seen, last = 0.0, 0, 0
+        best: _Best | None = None
+        weighted, seen, last, since, mark = 0.0, 0, 0, 0, math.nan
         for step in steps(plan, arrays, data["train"], rows, settings):
             step.kernel.run()
             loss = step.kernel[plan.loss].item()
@@ -82,17 +98,36 @@ def train(
                 if on_epoch:
                     on_epoch(step.epoch, losses, metrics)
                 weighted, seen = 0.0, 0
+                if (keep := settings.keep) is not None:
+                    value = watched(keep, losses, metrics)
+                    if best is None or keep.better(value, best.value):
+                        best = _Best(len(history), value, arrays.flat[PARAMS].copy(), arrays.flat[MODEL_STATES].copy())
+                if (stop := settings.early_stop) is not None:
+                    value = watched(stop, losses, metrics)
+                    since, mark = (0, value) if stop.better(value, mark) else (since + 1, mark)
+                    if since == stop.patience:
+                        break
+        if best is not None:
+            arrays.flat[PARAMS][...], arrays.flat[MODEL_STATES][...] = best.params, best.states
+    kept = best.epoch if best is not None else len(history)
     return Run(
         history=tuple(history),
         params={name: a.copy() for name, a in arrays.params.items()},
-        losses=history[-1]["loss"] if history else {},
-        metrics=history[-1]["metrics"] if history else {},
+        losses=history[kept - 1]["loss"] if history else {},
+        metrics=history[kept - 1]["metrics"] if history else {},
         epochs=len(history),
         steps=last,
         seconds={"train": time.perf_counter() - begun},
         weights_sha256=sha256(arrays.flat[0]),
         threads=threads,
+        kept_epoch=kept,
+        states={name: a.copy() for name, a in arrays.model_states.items()},
     )
+
+
+def watched(criterion: Criterion, losses: Losses, metrics: Metrics) -> float:
+    """The number that `keep` or `early_stop` looks at."""
+    return losses[criterion.split] if criterion.name == "loss" else metrics[criterion.split][criterion.name]
 
 
 def steps(
