@@ -30,14 +30,14 @@ def in_own_units(low: Lowering, graph: Graph, name: str, item: Arg, output: str 
         return low.values
     target = targets[0]
     like = [v for v in values if _shape(low, v) == _shape(low, target.name)]
-    predicting = [output] if output in like else like
+    predicting = [v for v in like if v == output] or like
     if len(predicting) > 1:
         shown = " and ".join(f"`{v}`" for v in predicting)
         raise fault("E0235", item.span, f"{shown} are both as wide as `{target.name}`: which of them predicts it, and so is in its units, is not clear",
                     "compute the prediction in the model, and read that value alone")  # fmt: skip
     if values and not predicting:
         return low.values
-    return {**low.values, **{v: _raw(low, v, target, item.span.line) for v in (target.name, *predicting) if v is not None}}
+    return {**low.values, **{v: _raw(low, v, target, item.span.line) for v in (target.name, *predicting)}}
 
 
 def _shape(low: Lowering, name: str | None) -> object:

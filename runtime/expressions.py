@@ -228,8 +228,8 @@ def _piped(node: Call, operands: list[Frame | Constant], scope: Scope) -> Made:
         if key not in pipe.parameters or key in arguments:
             takes = f"`{name}` takes {' and '.join(pipe.parameters) or 'nothing but columns'}"
             raise fault("E0206", arg.span, takes, (did_you_mean(key, pipe.parameters) if key else "") or "leave this out")
-        if isinstance(value, str) and value not in pipe.words[key]:
-            raise fault("E0206", arg.value.span, f"`{name}` knows no `{value}`", _instead(value, pipe.words[key]))
+        if isinstance(value, str) and value not in pipe.words.get(key, ()):
+            raise fault("E0206", arg.value.span, f"`{name}` knows no `{value}`", _instead(value, pipe.words.get(key, ())))
         if isinstance(value, Frame):
             hint = f"{key} = 0" if key not in pipe.words else f"a number, or {', '.join(pipe.words[key])}"
             raise fault("E0233", arg.value.span, f"`{key}` of `{name}` is one number, and this has a row for each row", hint)
@@ -255,9 +255,9 @@ def _parameter(pipe: Pipe, i: int, arg: Arg) -> str:
 
 
 def _word(name: str, i: int, arg: Arg) -> str | None:
-    """The word that stands for a parameter which takes words, or None: then it is an expression."""
+    """The word that is given to a pipe which takes words, or None: then the argument is an expression."""
     pipe = PIPES.get(name)
-    if pipe is None or i == 0 or not isinstance(arg.value, Name) or _parameter(pipe, i, arg) not in pipe.words:
+    if pipe is None or i == 0 or not isinstance(arg.value, Name) or not pipe.words:
         return None
     return arg.value.id
 

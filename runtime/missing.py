@@ -53,9 +53,9 @@ def _statistic(way: str, x: Array) -> float:
     if way == "most_frequent":
         values, counts = np.unique(x, return_counts=True)
         return float(values[counts.argmax()])
-    scale = 0.5 if np.abs(x).max() > 1e300 else 1.0  # so that no sum of finite numbers overflows
-    with np.errstate(over="ignore"):
-        return float((np.median(x * scale) if way == "median" else (x * scale / len(x)).sum()) / scale)
+    _, exponent = np.frexp(np.abs(x).max())  # scaled by a power of two, so that no sum of finite numbers overflows
+    scaled = np.ldexp(x, -exponent)
+    return float(np.ldexp(np.median(scaled) if way == "median" else scaled.mean(), exponent))
 
 
 def _most_frequent(column: Column, train: Indices) -> str:
