@@ -87,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     place.add_argument("--no-out", action="store_true", help="keep nothing, which is all there is for now")
 
     plan = _command(commands, "plan", "print the lines that will run: forward, gradient, update", "mlpc plan models/notebook.mlp")
+    plan.add_argument("--prediction", action="store_true", help="the lines that prediction runs: from the inputs to the output")
     plan.add_argument("--defaults", action="store_true", help="print every setting too, and where it comes from")
 
     trace = _command(commands, "trace", "print every number of one training step", "mlpc trace models/notebook.mlp --step 2 --values dz2")
@@ -97,6 +98,11 @@ def parser() -> argparse.ArgumentParser:
     check = _command(commands, "check", "compare every gradient with differences of the loss", "mlpc check models/iris.mlp")
     _training_options(check)
     check.add_argument("--strict", action="store_true", help="status 1 if a gradient could not be judged")
+
+    explain = _bare(
+        commands, "explain", "say what a code of an error means, or a function of std/", "mlpc explain E0231; mlpc explain gelu"
+    )
+    explain.add_argument("word", metavar="CODE|NAME", help="E0231 or W0101, as an error prints it; or a name such as gelu")
 
     fmt = _bare(commands, "fmt", "lay files out in the one way there is; it has no options of style", "mlpc fmt models/iris.mlp --diff")
     fmt.add_argument("files", nargs="+", metavar="FILE", help="a .mlp file, rewritten in place; - reads stdin and writes stdout")

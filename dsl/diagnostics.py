@@ -104,11 +104,29 @@ def fault(code: str, span: Span | None, message: str, hint: str = "") -> MlpcErr
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like `word`, or None when none is near."""
+    """The known word most like `word`, or None when none is near: first by letter case, then one slip of a finger away."""
     candidates = sorted(set(known))
     folded = [w for w in candidates if w.lower() == word.lower()]
-    found = folded or difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
+    slips = (
+        [] if folded else sorted((w for w in candidates if _one_slip(word, w)), key=lambda w: (sorted(w) != sorted(word), -_alike(word, w)))
+    )
+    found = folded or slips or difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
     return found[0] if found else None
+
+
+def _one_slip(word: str, other: str) -> bool:
+    """One letter dropped, added or replaced, or two neighbours swapped (Damerau 1964); of two letters, one must be right."""
+    if abs(len(word) - len(other)) > 1 or min(len(word), len(other)) < 2 - (len(word) != len(other)):
+        return False
+    start = 0
+    while start < min(len(word), len(other)) and word[start] == other[start]:
+        start += 1
+    a, b = word[start:], other[start:]
+    return a[1:] == b or a == b[1:] or a[1:] == b[1:] or (a[1::-1] == b[:2] and a[2:] == b[2:])
+
+
+def _alike(word: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, word, other).ratio()
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -123,8 +141,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def printable(text: str) -> str:
     """`text` with every control, format and surrogate character spelled as <U+XXXX>; a tab becomes a space."""
     return "".join(
-        " " if c == "\t" else f"<U+{ord(c):04X}>" if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else c
-        for c in text
+        " " if c == "\t" else f"<U+{ord(c):04X}>" if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else c for c in text
     )
 
 
@@ -140,8 +157,12 @@ def render(diagnostic: Diagnostic) -> str:
         lines.append(head + place.rjust(max(WIDTH - len(head), len(place) + 3)))
         lines.extend(_excerpt(span))
     lines.extend("   " + printable(part) for part in diagnostic.message.split("\n") if part)
-    if diagnostic.hint:
-        lines.append(f"   hint: {printable(diagnostic.hint)}")
+    hint = f"   hint: {printable(diagnostic.hint)}" if diagnostic.hint else ""
+    more = f"more: mlpc explain {diagnostic.code}"
+    if len(hint) + 3 + len(more) <= WIDTH:
+        lines.append(hint + more.rjust(WIDTH - len(hint)))
+    else:
+        lines += [hint, more.rjust(WIDTH)]
     return "\n".join(lines)
 
 

@@ -51,5 +51,8 @@ def test_that_each_diagnosis_says_where_what_and_what_to_do(program: Path) -> No
         if "something is missing" not in head and "a setting is missing" not in head:  # what is not there has no place
             assert re.search(rf"{re.escape(program.name)}:\d+:\d+$", head), head  # never a place inside std/
             assert re.fullmatch(r"      \| +\^+", rest[1]), block
-        assert rest[-1].startswith("   hint: "), block
+        code = head[len("error[") :].partition("]")[0]
+        assert rest[-1].endswith(f"   more: mlpc explain {code}"), block
+        hint = rest[-2] if rest[-1].lstrip().startswith("more:") else rest[-1]
+        assert hint.startswith("   hint: "), block
     assert len(set(blocks)) == len(blocks)

@@ -47,9 +47,11 @@ def built(clean: Path) -> Path:
 
 
 def package_files(tree: Path) -> set[str]:
-    """Every file of the package's folders that users need, a data set's licence too, relative to the package."""
+    """Every file of the package's folders that users need, a data set's licence and an error's page too, relative to the package."""
     files = [path for folder in FOLDERS for path in (tree / folder).glob("*") if path.suffix in SHIPPED]
-    return {path.relative_to(tree).as_posix() for path in [*files, *tree.glob("models/data/*")] if path.is_file()}
+    return {
+        path.relative_to(tree).as_posix() for path in [*files, *tree.glob("models/data/*"), *tree.glob("dsl/pages/*")] if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
