@@ -22,7 +22,7 @@ from .columns import Column, Rows, Table
 
 MAGIC = b"\x93NUMPY"
 KEYS = {
-    "descr": rb"'descr': '([<>|=]?)([a-zA-Z])([0-9]{0,4})'",
+    "descr": rb"'descr': '([<>|=]?)([a-zA-Z])([0-9]{0,4})(?:\[[^']{0,40}\])?'",
     "order": rb"'fortran_order': (True|False)",
     "shape": rb"'shape': \(([0-9, ]{0,200})\)",
 }
@@ -66,7 +66,9 @@ def open_table(path: Path, span: Span) -> Table:
     try:
         with zipfile.ZipFile(path) as archive:
             names = tuple(entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy"))
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:  # the file itself, not a place in it that does not exist
+            raise
         raise fault("E0405", span, f"{path.name} is no .npz file: {error}", "write it with np.savez_compressed(file, x=x, y=y)") from error
     if not names:
         raise fault("E0405", span, f"{path.name} holds no array", "write it with np.savez_compressed(file, x=x, y=y)")
@@ -140,7 +142,7 @@ def _member(path: Path, name: str, span: Span) -> bytes:
             if head.bytes > LARGEST:
                 raise fault("E0234", span, f"{place} takes {head.bytes:,} bytes, and {LARGEST:,} is the most", "save fewer rows or columns")
             return begin + file.read(max(0, head.start + head.bytes - len(begin)))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, OSError) as error:
         raise fault(
             "E0405", span, f"{place} cannot be unpacked: {error}", "save the file again: np.savez_compressed(file, x=x, y=y)"
         ) from error
@@ -151,7 +153,7 @@ def _numbers(array: NDArray[np.generic], rows: Rows, labels: tuple[str, ...], sp
     with np.errstate(over="ignore"):
         numbers = array.astype(np.float64)
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
-        large = np.argwhere(np.abs(numbers) > EXACT)
+        large = np.argwhere(np.greater(array, EXACT) | np.less(array, -EXACT))
         if len(large):
             row, column = (int(i) for i in large[0])
             raise fault("E0403", span, f"{rows.place(row)}, column `{labels[column]}`: {array[row, column]} is a whole number above 2^53, "
