@@ -13,7 +13,7 @@ from .constants import exact
 from .instances import Applicable, Frame, Group, Meaning
 from .ir import Node
 from .ops import ShapeError
-from .vocabulary import BUILTINS
+from .vocabulary import BUILTINS, RESERVED
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -89,8 +89,8 @@ def name(low: Lowering, e: Name, frame: Frame) -> Meaning:
                     "a schedule is a number of the optimizer: sgd(lr = cosine(0.1, 0.01))")  # fmt: skip
     if low.lib.find(e.id, frame.home) or e.id in BUILTINS:
         raise fault("E0235", e.span, f"`{e.id}` is a function, and a value is needed", f"call it: {e.id}(...)")
-    hint = did_you_mean(e.id, frame.scope)
-    if frame.symbols and not frame.scope:
+    hint = did_you_mean(e.id, frame.scope, () if e.id in RESERVED else RESERVED)
+    if frame.symbols and not frame.scope and not hint.startswith("did"):
         hint = "the optimizer's numbers see only numbers, functions of them, step, steps, epoch, epochs and pi"
     raise fault("E0201", e.span, f"there is no value `{e.id}` here", hint)
 

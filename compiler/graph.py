@@ -200,7 +200,7 @@ def _unknown(name: Name, above: Iterable[str], lib: Library, graph: Graph) -> Di
         )
     if name.id == "loss":
         return Diagnostic("E0201", name.span, "the loss is no value of the model", "it is measured on every split as it is: leave this out")
-    hint = did_you_mean(name.id, above)
+    hint = did_you_mean(name.id, above, RESERVED)
     kinds = [d["kind"] for _, d in graph.nodes(data=True)]
     if not hint.startswith("did") and "data" not in kinds:
         hint = "the file has no data: data { x = [[1, 2], [3, 4]] }"

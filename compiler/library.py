@@ -214,7 +214,7 @@ def _check_names(
             yield Diagnostic("E0202", name.span, told, "give the new value a name of its own" if own else "move that line up")
         else:
             shown = [k for k in known if k not in RESERVED] or known
-            hint = did_you_mean(name.id, shown)
+            hint = did_you_mean(name.id, shown, RESERVED)
             if not hint.startswith("did"):
                 hint = f"pass it as an argument: fn {d.name.id}(..., {name.id})" if d.kind == "fn" else hint
             yield Diagnostic("E0201", name.span, f"there is no `{name.id}` in `{d.name.id}`; {sees}", hint)

@@ -129,10 +129,10 @@ def _alike(word: str, other: str) -> float:
     return difflib.SequenceMatcher(None, word, other).ratio()
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint with the nearest known word, or the list of them when it is short, or ''."""
+def did_you_mean(word: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
+    """A hint with the nearest known word, else the nearest of `also`, or the list of the known when it is short, or ''."""
     names = sorted(set(known))
-    near = nearest(word, names)
+    near = nearest(word, names) or nearest(word, also)
     if near:
         return f"did you mean `{near}`?"
     return f"there is {', '.join(names)}" if 0 < len(names) <= 12 else ""

@@ -130,7 +130,7 @@ def _shape_fault(source: Source, place: Place, expected: set[str]) -> Diagnostic
     if found.text in {"<", "<=", ">", ">=", "==", "!="} and "PLUS" in expected and "COMPARE" not in expected:
         return _fault(source, found, "comparisons do not chain", "(a < b) * (b < c) is 1 where both hold")
     first = before[0] if before else found
-    if len(before) == 1 and first.kind == "word" and first.text not in STATEMENTS and place.brace and found.kind == "word":
+    if len(before) == 1 and first.kind == "word" and first.text not in STATEMENTS and place.brace and found.kind in {"word", "string"}:
         near = nearest(first.text, STATEMENTS)
         if near:
             return _fault(source, first, f"`{first.text}` is no statement that the language has", f"did you mean `{near}`?")

@@ -18,6 +18,7 @@ from .frame import Array, Frame, Indices, Pipe, Statistics, computed, numeric
 from .missing import gaps
 from .pipes import PIPES
 from .selection import KINDS, Selection, by_kind, by_pattern, labels_of, literal
+from .split import KINDS as SPLITS
 
 ARITHMETIC = {
     "+": ("add", np.add), "-": ("sub", np.subtract), "*": ("mul", np.multiply), "/": ("div", np.divide), "^": ("pow", np.power),
@@ -130,7 +131,7 @@ def _make(node: Expr, operands: list[Frame | Constant], scope: Scope) -> Made:
         case Call(function=Name(id=name)) if name in PIPES:
             return _piped(node, operands, scope)
         case Call(function=function):
-            hint = did_you_mean(function.id, FUNCTIONS)
+            hint = f"split = {function.id}(...)" if function.id in SPLITS else did_you_mean(function.id, FUNCTIONS)
             raise fault("E0205", function.span, f"`{function.id}` is no function of the `data` section", hint)
         case Text(text=text):
             raise fault("E0235", node.span, f'"{text}" is text, not a column', f'write columns("{text}")')

@@ -401,8 +401,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path, expected in cases.items():
         with pytest.raises(MlpcError) as caught:
             load_file(path)
-            text = str(caught.value).partition("more: mlpc explain E0502")[0].rstrip()
-            assert text == f"error[E0502]: the file cannot be read\n   {expected}"
+        text = str(caught.value).partition("more: mlpc explain E0502")[0].rstrip()
+        assert text == f"error[E0502]: the file cannot be read\n   {expected}"
 
 
 def test_lone_surrogates() -> None:
