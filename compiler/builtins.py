@@ -285,6 +285,7 @@ HANDLERS: dict[str, Handler] = {
     "concat": _concat,
     "transpose": _rowwise("transpose"),
     "argmax": _rowwise("argmax"),
+    "rank": _rowwise("rank"),
     "onehot": _onehot,
     "cols": _cols,
     "rows": _rows,

@@ -35,7 +35,7 @@ COMPARISON, SUM, PRODUCT, UNARY, POWER, ATOM = 1, 2, 3, 4, 5, 6
 class Op:
     """One operation.
 
-    `kind`: elementwise, rowwise (a row of the result needs the whole row), reduce, matmul, view (no copy), move, random, leaf.
+    `kind`: elementwise, rowwise (a row of the result needs the whole row), columns (or the whole column), reduce, matmul, view (no copy), move, random, leaf.
     `flops` counts floating-point operations a result element (for reductions: an operand element). `title` is what a plan
     says of a gradient through it. `example` are operand arrays as nested lists, from which the tests start. `inplace`: `out` may be an operand.
     `discrete`: the result jumps or bends where operands cross, so a central difference across is no judge.
@@ -191,6 +191,7 @@ TABLE: dict[str, Op] = {
                 facts=lambda args, shape, attrs: fact_rules.same(args[1:], shape, attrs), discrete=True),
     "argmax": Op("rowwise", kernels.argmax, shapes.argmax, None, always(Facts(nonnegative=True, integer=True, bounded=True)),
                  example=((M,), {}), discrete=True),
+    "rank": Op("columns", kernels.rank, shapes.rows, None, always(Facts(nonnegative=True, positive=True)), example=((M,), {}), discrete=True),
     "onehot": Op("rowwise", kernels.onehot, shapes.widen, None, always(ZERO_ONE), example=(([[0.0], [2.0]],), {"size": 3}), discrete=True),
     # chance: x gives the shape; `stream` names the draw, so that no two are one
     "bernoulli": Op("random", kernels.bernoulli, lambda s, attrs: s[1], None, always(ZERO_ONE), discrete=True,

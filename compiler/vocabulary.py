@@ -9,6 +9,7 @@ BUILTINS: dict[str, dict[str, str | None]] = {
     "concat": {"*values": None},
     "transpose": {"x": None},
     "argmax": {"x": None},
+    "rank": {"x": None},
     "onehot": {"index": None, "size": None},
     "cols": {"x": None},
     "rows": {"x": None},

@@ -19,9 +19,9 @@ FUNCTIONS = [
     "focal", "gelu", "gelu_tanh", "half_cosine", "hard_sigmoid", "hard_swish", "hinge", "huber", "identity", "judged",
     "kl", "l1", "l2", "layer_norm", "leaky_relu", "linear_decay", "lion", "log", "log_cosh", "log_softmax", "mae",
     "max", "mean", "min", "mish", "momentum", "mse", "nadam", "nesterov", "one_cycle", "onehot", "poisson_nll",
-    "precision", "quantile", "r2", "recall", "relu", "relu6", "repeat", "residual", "rms_norm", "rmse", "rmsprop",
-    "rows", "same", "selu", "sgd", "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "softsign", "sqrt",
-    "step_decay", "sum", "tanh", "top_k", "transpose", "warmup", "where",
+    "precision", "quantile", "r2", "rank", "recall", "relu", "relu6", "repeat", "residual", "rms_norm", "rmse",
+    "rmsprop", "roc_auc", "rows", "same", "selu", "sgd", "sigmoid", "sign", "silu", "sin", "softmax", "softplus",
+    "softsign", "sqrt", "step_decay", "sum", "tanh", "top_k", "transpose", "warmup", "where",
 ]  # fmt: skip
 INITIALIZERS = [
     "constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "normal", "ones", "uniform", "values",

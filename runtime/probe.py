@@ -22,7 +22,7 @@ from .program import ranges, state_ranges
 # All others (exp, tanh, softmax) bend over a distance of about 1, whatever the size of the operand.
 STRAIGHT = frozenset((
     "neg", "add", "sub", "mul", "div", "pow", "sqrt", "log", "abs", "max", "min", "where", "lt", "le", "gt", "ge", "eq", "ne", "sign",
-    "floor", "argmax", "onehot", "sum", "max_over", "min_over", "matmul", "transpose", "reshape", "broadcast", "slice", "alias", "concat",
+    "floor", "argmax", "rank", "onehot", "sum", "max_over", "min_over", "matmul", "transpose", "reshape", "broadcast", "slice", "alias", "concat",
     "pad",
 ))  # fmt: skip
 NUDGE, NUDGES = 1e-8, 3  # a relative error far above rounding and far below everything else, and how often it is tried
@@ -155,7 +155,7 @@ def _hits(out: Array, x: Array, axes: tuple[int, ...], keep: bool) -> Array:
 
 SIDES: dict[str, Callable[..., Array]] = {
     **dict.fromkeys(("max", "min", "lt", "le", "gt", "ge", "eq", "ne"), _order),
-    **dict.fromkeys(("sign", "floor", "argmax", "onehot"), _result),  # and random draws, which are the same at both ends
+    **dict.fromkeys(("sign", "floor", "argmax", "rank", "onehot"), _result),  # and random draws, which are the same at both ends
     **dict.fromkeys(("max_over", "min_over"), _hits),
     "abs": lambda out, x: np.sign(x),
     "where": lambda out, condition, a, b: condition != 0,

@@ -40,6 +40,7 @@ def formula(name) -> Any:
         "log_softmax": lambda z: z - np.log(np.exp(z).sum(-1, keepdims=True)),
         "logsumexp": lambda z, axes, keep: np.log(np.exp(z).sum(axes, keepdims=keep)),
         "argmax": lambda x: np.argmax(x, -1, keepdims=True),
+        "rank": lambda x: np.apply_along_axis(lambda c: [(c < v).sum() + ((c == v).sum() + 1) / 2 for v in c], 0, x),
         "onehot": lambda i, size: np.eye(size)[i[..., 0].astype(int)],
         "sum": lambda x, axes, keep: np.sum(x, axis=axes, keepdims=keep),
         "max_over": lambda x, axes, keep: np.max(x, axis=axes, keepdims=keep),
@@ -363,13 +364,13 @@ def test_whole_powers_of_negative_numbers_have_gradients():
 def test_steps_have_no_gradient():
     for op in ROWS:
         if TABLE[op].vjp is None:
-            assert op in {"lt", "le", "gt", "ge", "eq", "ne", "sign", "floor", "argmax", "onehot"}
+            assert op in {"lt", "le", "gt", "ge", "eq", "ne", "sign", "floor", "argmax", "rank", "onehot"}
 
 
 # --- NaN -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("op", [op for op in ROWS if op not in {"lt", "le", "gt", "ge", "eq", "ne", "argmax", "onehot", "where"}])
+@pytest.mark.parametrize("op", [op for op in ROWS if op not in {"lt", "le", "gt", "ge", "eq", "ne", "argmax", "rank", "onehot", "where"}])
 def test_nan_stays_nan(op):
     arrays, attrs = example(op)
     arrays[0][(-1,) * arrays[0].ndim] = np.nan

@@ -145,3 +145,11 @@ def test_a_residual_block_starts_as_the_identity_and_learns():
     np.testing.assert_allclose(third["h"], x + hidden @ third["h.dense2.W"] + third["h.dense2.b"], rtol=1e-14)
     assert np.abs(third["h.dense2.W"]).min() > 0
     assert model.check().line is None
+
+
+def test_roc_auc_counts_the_pairs():
+    p = [0.1, 0.4, 0.35, 0.8, 0.35]
+    y = [0, 0, 1, 1, 0]
+    pairs = [(a > b) + (a == b) / 2 for a, i in zip(p, y, strict=True) if i for b, j in zip(p, y, strict=True) if not j]
+    assert measured("roc_auc(p, y)", [[v] for v in p], [[v] for v in y]) == pytest.approx(np.mean(pairs), rel=1e-15)
+    assert measured("roc_auc(p, y)", [[v] for v in p], [[0]] * 5) == 0  # without a case of one kind it is 0
