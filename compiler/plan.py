@@ -48,7 +48,8 @@ class Line:
     `needs` are exactly the names in `text`, `needed_by` the ids of the lines that read it; `kept`: a forward line
     that the gradient reads. `by` says why (gradient lines), `note` which words of the user's a rewrite crossed.
     `line` is the line of the `.mlp` file or 0; flops and bytes are of one step at the plan's batch.
-    `applies_to`: the params of an update line. `commits` is the register of a state or param that the line overwrites.
+    `applies_to`: the params of an update line; one that is `whole` is made once, of the numbers of all of them together.
+    `commits` is the register of a state or param (or of its gradient) that the line overwrites.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Line:
     note: str = ""
     applies_to: tuple[str, ...] = ()
     commits: int | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,12 +139,16 @@ def numbered(lines: Sequence[Line], letter: str) -> list[Line]:
 
 
 def connected(lines: Sequence[Line], producers: Mapping[str, str]) -> list[Line]:
-    """The lines with their readers. `producers` maps a name to the id of the line that makes it."""
+    """The lines with their readers. `producers` maps a name to the id of the line that makes it.
+
+    A line above it that has the name reads what the name stood for before.
+    """
     readers: dict[str, list[str]] = {}
     sections = {line.id: line.section for line in lines}
-    for line in lines:
+    place = {line.id: i for i, line in enumerate(lines)}
+    for i, line in enumerate(lines):
         for name in line.needs:
-            if name in producers and producers[name] != line.id:
+            if name in producers and place.get(producers[name], -1) < i:
                 readers.setdefault(producers[name], []).append(line.id)
     finished: list[Line] = []
     for line in lines:

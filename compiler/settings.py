@@ -21,10 +21,10 @@ from .schema import Schema
 from .simplify import RULES
 from .stopping import Criterion, criterion
 
-KEYS = ("optimizer", "epochs", "steps", "batch", "shuffle", "seed", "rng", "precision", "early_stop", "keep")
-LATER = ("clip", "accumulate", "recompute")
+KEYS = ("optimizer", "epochs", "steps", "batch", "shuffle", "seed", "rng", "precision", "clip", "early_stop", "keep")
+LATER = ("accumulate", "recompute")
 DEFAULTS = {
-    "batch": "32", "shuffle": "on", "seed": "0", "rng": "default", "precision": "float64", "early_stop": "off", "keep": "last",
+    "batch": "32", "shuffle": "on", "seed": "0", "rng": "default", "precision": "float64", "clip": "off", "early_stop": "off", "keep": "last",
 }  # fmt: skip
 
 
@@ -32,7 +32,7 @@ DEFAULTS = {
 class Settings:
     """`epochs` and `steps` are totals once `scheduled`; before, the one not given is 0. `batch` 0 means all rows.
 
-    `early_stop` None is off, `keep` None is the last epoch.
+    `clip` is the c of `norm(c)`; it and `early_stop` None are off, `keep` None is the last epoch.
     `origins`: (key, value as text, where from) for every setting, in the order of `KEYS`.
     """
 
@@ -47,6 +47,7 @@ class Settings:
     origins: tuple[tuple[str, str, str], ...]
     early_stop: Criterion | None = None
     keep: Criterion | None = None
+    clip: Expr | None = None
 
     def scheduled(self, rows: int) -> Settings:
         """With epochs, steps and batch as they come out for so many training rows."""
@@ -124,6 +125,8 @@ class _Reader:
                     return self.word(key, e, ("on", "off")) == "on" if e else True
                 case "rng":
                     return self.word(key, e, ("default", "legacy")) if e else "default"
+                case "clip":
+                    return None if e is None else self.clip(e)
                 case "early_stop" | "keep":
                     return None if e is None else self.criterion(key, e)
                 case _:
@@ -137,6 +140,16 @@ class _Reader:
         if found is not None and found.patience_text is not None:
             return replace(found, patience=self.count("patience", found.patience_text, 1))
         return found
+
+    def clip(self, e: Expr) -> Expr | None:
+        if isinstance(e, Name) and e.id == "off":
+            return None
+        if isinstance(e, Call) and e.function.id == "norm" and len(e.args) == 1 and e.args[0].name is None:
+            return e.args[0].value
+        word = e.id if isinstance(e, Name) else ""
+        hint = "clip = off" if nearest(word, ("off",)) else "clip = norm(1.0)"
+        found = " ".join(e.span.text.split())
+        raise fault("E0302", e.span, f"`clip` is `off` or `norm(c)` with one number c, and this is `{found}`", hint)
 
     def optimizer(self, e: Expr) -> Call:
         call = Call(e, (), False, e.span) if isinstance(e, Name) else e

@@ -21,6 +21,8 @@ def update_lines(
     A prime overwrites its state at once if no later line reads the old value; else it is written `v'` until the end.
     """
     old = {name: node for name, node, _ in update.states} | {update.w_name: update.w}
+    if update.norm is not None:  # the gradient is overwritten with what is left of it
+        old[update.dw_name] = update.dw
     primes = {node: name for name, node, _ in update.primes}
     needed = ancestors(primes)
     used = set(needed)
@@ -42,6 +44,7 @@ def update_lines(
     commits: list[Line] = []
     for node in lines_of:
         line = inner.line(node, names[node], "update", line=places.get(node, 0))
+        line = replace(line, whole=node is update.norm)
         if node in primes:
             state, register = primes[node], inner.of[old[primes[node]]]
             if names[node] == state:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..dsl.diagnostics import fault
-from ..dsl.syntax import Assign, Prime, Span, State
+from ..dsl.syntax import Assign, Expr, Prime, Span, State
 from . import shapes
 from .constants import Number
 from .definitions import bind, signature
@@ -21,7 +22,10 @@ ELEMENTWISE = "use + - * / ^ and functions of one number: exp, sqrt, where ..."
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """`w` and `dw` stand for every param and its gradient. `numbers` are those that change with the step; `primes` in order."""
+    """`w` and `dw` stand for every param and its gradient. `numbers` are those that change with the step; `primes` in order.
+
+    `norm` is that of all gradients together, where they are clipped: the only node that is not of one param.
+    """
 
     w: Node
     dw: Node
@@ -31,6 +35,7 @@ class Update:
     numbers: tuple[tuple[str, Node], ...]
     locals: tuple[tuple[str, Node, Span], ...]
     primes: tuple[tuple[str, Node, Span], ...]
+    norm: Node | None = None
 
 
 def lower_update(low: Lowering, settings: Settings) -> Update:
@@ -44,8 +49,9 @@ def lower_update(low: Lowering, settings: Settings) -> Update:
     symbols |= {"steps": ir.const(settings.steps), "epochs": ir.const(settings.epochs)}
     w_name, dw_name = (p.name.id for p in d.parameters[:2])
     w, dw = (ir.leaf("state", SHAPE, name=n) for n in (w_name, dw_name))
-    frame = Frame({w_name: w, dw_name: dw}, function.home, None, symbols)
     outer = Frame({}, "user", None, symbols)
+    clip = _clipped(low, settings.clip, dw, outer) if settings.clip is not None else None
+    frame = Frame({w_name: w, dw_name: clip.dw if clip else dw}, function.home, None, symbols)
     bound = bind(call, signature(function)[2:], d.name.id)
     numbers: list[tuple[str, Node]] = []
     for p in d.parameters[2:]:
@@ -64,6 +70,12 @@ def lower_update(low: Lowering, settings: Settings) -> Update:
     states: list[tuple[str, Node, Number]] = []
     local: list[tuple[str, Node, Span]] = []
     primes: list[tuple[str, Node, Span]] = []
+    if clip is not None and settings.clip is not None:
+        taken = {p.name.id for p in d.parameters} | {s.name.id for s in d.body if isinstance(s, (State, Assign))}
+        if clip.most.value is None:
+            numbers.append((_free("clip", taken), clip.most))
+        local.append((_free("norm", taken), clip.norm, settings.clip.span))
+        primes.append((dw_name, clip.dw, settings.clip.span))
     for s in d.body:
         match s:
             case State(name=name, dims=None):
@@ -87,10 +99,41 @@ def lower_update(low: Lowering, settings: Settings) -> Update:
                 raise fault("E0107", s.span, "this has no place in an update", "state v ~ zeros,  u = ...,  v' = ...")
     for name, node, span in (*local, *primes):
         if any(n.op in TABLE and TABLE[n.op].kind in {"reduce", "rowwise", "matmul", "move"} and any("P" in a.shape for a in n.args)
-               for n in ancestors([node])):  # fmt: skip
+               for n in ancestors([node]) if clip is None or n is not clip.norm.args[0]):  # fmt: skip
             told = call.span if function.home == "std" else span
             raise fault("E0107", told, f"`{name}` mixes the numbers of a param: an update works on each number by itself", ELEMENTWISE)
-    return Update(w, dw, w_name, dw_name, tuple(states), tuple(numbers), tuple(local), tuple(primes))
+    norm = clip.norm if clip else None
+    return Update(w, dw, w_name, dw_name, tuple(states), tuple(numbers), tuple(local), tuple(primes), norm)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """The norm of all gradients, the most that it may be, and the gradient that the update sees."""
+
+    norm: Node
+    most: Node
+    dw: Node
+
+
+def _clipped(low: Lowering, most: Expr, dw: Node, frame: Frame) -> _Clip:
+    """`dw * min(1, most / norm)`. Faults of `most`: not a number, or one that is not positive."""
+    ir, c = low.ir, low.node(most, frame)
+    if c.shape:
+        raise fault("E0235", most.span, f"the c of `norm(c)` is one number, and this is {shapes.show(c.shape)}", "clip = norm(1.0)")
+    if c.value is not None and not c.value > 0:
+        raise fault(
+            "E0302", most.span, f"the gradients' norm is clipped to a number above 0, and this is `{most.span.text}`", "clip = norm(1.0)"
+        )
+    norm = ir.make("sqrt", ir.make("sum", ir.make("pow", dw, 2), axes=(0,), keep=False))
+    ir.named.add(norm)  # so that no rewrite goes through it into the update, nor through what is clipped
+    clipped = ir.make("mul", dw, ir.make("min", 1, ir.make("div", c, norm)))
+    ir.named.add(clipped)
+    return _Clip(norm, c, clipped)
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, or with an ordinal if the update has it."""
+    return next(n for n in (name, *(f"{name}{i}" for i in range(2, len(taken) + 3))) if n not in taken)
 
 
 def _start(low: Lowering, s: State, frame: Frame) -> Number:

@@ -139,6 +139,8 @@ def expand(plan: Plan, sections: Collection[str], rows: int, keep: Collection[in
     kept = set(keep)
     _own_kept_params(program, kept)
     if "update" in sections:
+        if any(line.commits is not None and line.commits == plan.update_dw for line in plan.update):
+            _own_kept_gradients(program, kept)
         _unroll(program, plan, spans, kept)
         program.body += [Copy(s.next, s.value) for s in plan.model_states if s.next is not None]
     program.keep = tuple(r for k in sorted(kept) for r in program.pieces.get(k, (k,)))
@@ -187,12 +189,25 @@ def _own_kept_params(program: Program, kept: set[int]) -> None:
             program.body.insert(0, Copy(register, copy))
 
 
+def _own_kept_gradients(program: Program, kept: set[int]) -> None:
+    """A kept register that is a param's gradient is read before the update, which overwrites it: it is copied first."""
+    for register in sorted(kept & set(program.places)):
+        if program.places[register].array == GRADIENTS:
+            copy = program.fresh(program.values[register], program.values[register].shape)
+            program.own.add(copy)
+            program.pieces[register] = (copy,)
+            program.body.append(Copy(register, copy))
+
+
 def _unroll(program: Program, plan: Plan, spans: list[tuple[int, int]], kept: set[int]) -> None:
-    """The update lines: what does not depend on a param once, the rest for every piece."""
+    """The update lines: what does not depend on a param, and what is of all params together, once; the rest for every piece.
+
+    What is once is first: of the flat arrays it may read only what no line has overwritten, the gradients as they were derived.
+    """
     each = {r for r in (plan.update_w, plan.update_dw, *(s.value for s in plan.states)) if r is not None}
     wide = {v.id for v in plan.values if "P" in v.shape}
     reduces = False
-    for step in (s for line in plan.update for s in line.steps):
+    for step in (s for line in plan.update if not line.whole for s in line.steps):
         if step.out in wide or any(a in each for a in step.args):
             each.add(step.out)
             reduces |= step.out not in wide or TABLE[step.op].kind not in ("elementwise", "view")

@@ -92,6 +92,8 @@ def update(plan: Plan) -> list[str]:
     rows = [f"update   every {w} of {told}"]
     for line in plan.update:
         rows.extend(_left(line, pad, WIDTH))
+        if line.whole:
+            rows[-1] += "      once, over all params together"
     return rows
 
 
