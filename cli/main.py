@@ -88,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
 
     plan = _command(commands, "plan", "print the lines that will run: forward, gradient, update", "mlpc plan models/notebook.mlp")
     plan.add_argument("--prediction", action="store_true", help="the lines that prediction runs: from the inputs to the output")
+    plan.add_argument("--facts", action="store_true", help="print what is known of every value too: one-hot, a distribution, >= 0 ...")
     plan.add_argument("--defaults", action="store_true", help="print every setting too, and where it comes from")
 
     trace = _command(commands, "trace", "print every number of one training step", "mlpc trace models/notebook.mlp --step 2 --values dz2")

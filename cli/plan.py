@@ -27,9 +27,16 @@ def command(args: argparse.Namespace) -> int:
         return 0
     if args.json:
         told = [{"name": name, "value": value, "from": where} for name, value, where in settings]
-        write_json({**plan_document(model.plan, model.footprint), "settings": told})
+        facts = {name: list(d["facts"]) for name, d in model.graph.nodes(data=True) if "facts" in d}
+        write_json({**plan_document(model.plan, model.footprint), "settings": told, "facts": facts})
         return 0
     write(plan_text(model.plan, model.footprint).rstrip("\n"))
+    if args.facts:
+        write("\nfacts")
+        told = [(n, f"[{', '.join(map(str, d['shape']))}]", ", ".join(d["facts"])) for n, d in model.graph.nodes(data=True) if "facts" in d]
+        wide = [max(map(len, column)) for column in zip(*told, strict=True)]
+        for name, shape, facts in told:
+            write(f" {name.ljust(wide[0])}  {shape.ljust(wide[1])}  {facts or '-'}")
     if args.defaults:
         names, values = (max(len(row[column]) for row in settings) for column in (0, 1))
         write("\nsettings")

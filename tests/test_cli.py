@@ -144,6 +144,16 @@ def test_numbers_that_are_not_finite_are_strings(ask, small: str) -> None:
 # --- pages ---------------------------------------------------------------------------------------
 
 
+def test_facts(ask):
+    _, out, _ = ask("plan", IRIS, "--facts")
+    assert out.split("\nfacts\n")[1].splitlines()[:4] == [
+        " x     [N, 4]   -",
+        " y     [N, 3]   onehot",
+        " h     [N, 16]  >= 0",
+        " p     [N, 3]   simplex",
+    ]
+
+
 def test_plan_says_where_each_setting_comes_from(ask) -> None:
     _, out, _ = ask("plan", IRIS, "--defaults", "--set", "train.optimizer.lr=0.1", "--seed", "7")
     rows = [line.split(None, 2) for line in out[out.index("\nsettings") :].splitlines()[2:]]
