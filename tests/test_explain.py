@@ -1,15 +1,20 @@
-"""Every code has a page; its bad example gives this code and its good example compiles."""
+"""Every code has a page, whose bad example gives this code and whose good example compiles; every function of std is explained."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from pathlib import Path
 
 import pytest
 
 import mlpc
-from mlpc.cli.explain import PAGES, page
+from mlpc.cli.explain import PAGES, RULES, derive, page
 from mlpc.cli.main import main
+from mlpc.compiler.library import standard
+from mlpc.compiler.render.curve import curve
+from mlpc.compiler.vocabulary import BUILTINS
 from mlpc.dsl.diagnostics import TITLES, MlpcError
 
 FENCE = re.compile(r"^## ([^\n]+)\n\n```(mlp whole|mlp|csv|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -75,3 +80,88 @@ def test_explain_prints_the_page(asked: str, capsys) -> None:
 def test_an_unknown_code_is_answered_with_the_near_ones(capsys) -> None:
     assert main(["explain", "E0213"]) == 1
     assert "did you mean `E0231`?" in capsys.readouterr().err
+
+
+GELU = """fn gelu                                                       std/activations.mlp:26
+
+Gaussian error linear unit (Hendrycks and Gimpel 2016): x times the probability that a standard normal is below x.
+
+  fn gelu(x) = x * (1 + erf(x / sqrt(2))) / 2
+
+as it runs
+  t1 = x / 1.4142135623730951
+  t2 = 1 + erf(t1)
+  h  = x * t2 / 2
+
+derivative, as derived
+  dx = 0.39894228040143265 * (x * exp(-t1^2)) + 0.5 * t2
+"""
+
+
+def test_explain_shows_the_text_and_the_derivative_of_a_function(capsys) -> None:
+    assert main(["explain", "gelu"]) == 0
+    printed = re.sub(r"(std/\w+\.mlp):\d+", r"\1:26", capsys.readouterr().out)
+    assert printed[: len(GELU)] == GELU
+    assert printed.count("⠤") > 5
+    assert max(map(len, printed[len(GELU) :].split("\n"))) <= 72
+
+
+@pytest.mark.parametrize("name", [*standard(), *BUILTINS, *RULES])
+def test_explain_knows_every_name(name: str, capsys) -> None:
+    assert main(["explain", name]) == 0
+    printed = capsys.readouterr().out
+    assert len(printed) > 20
+    function = standard().get(name)
+    if function is not None:
+        assert function.definition.doc in printed
+        assert function.definition.span.text.split("\n")[0] in printed
+    if name in RULES:
+        assert f"rewrite {name}\n  {RULES[name][0]}\n" in printed
+
+
+def test_a_derivative_is_the_slope_of_the_values() -> None:
+    pictured: list[str] = []
+    for name in [*standard(), *BUILTINS]:
+        found = derive(name, standard().get(name))
+        if found is None or not found.x:
+            continue
+        pictured.append(name)
+        x, v, d = found.x, found.value, found.derivative
+        for i in range(1, len(x) - 1):
+            left, right = (v[i] - v[i - 1]) / (x[i] - x[i - 1]), (v[i + 1] - v[i]) / (x[i + 1] - x[i])
+            if math.isfinite(left) and math.isfinite(right) and name != "floor":
+                spread = abs(left - right) + 0.1 * max(1.0, abs(d[i]))
+                assert min(left, right) - spread <= d[i] <= max(left, right) + spread, (name, x[i])
+    assert {"relu", "gelu", "sigmoid", "mish", "hard_swish", "exp", "log", "sqrt", "erf", "identity"} <= set(pictured)
+    assert not {"softmax", "l2", "dense", "mse", "adam"} & set(pictured)
+
+
+def test_a_function_of_a_row_is_derived_without_a_picture() -> None:
+    softmax = derive("softmax", standard()["softmax"])
+    assert softmax is not None
+    assert (softmax.gradient, softmax.x) == ((("dz", "h * (dh - sum(dh * h, axis = features))"),), ())
+    assert derive("mse", standard()["mse"]) is None
+    assert derive("dense", standard()["dense"]) is None
+
+
+def test_explain_as_json(capsys) -> None:
+    assert main(["explain", "softplus", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["format"], found["kind"], found["gradient"]) == (1, "fn", [{"target": "dx", "text": "sigmoid(x)"}])
+    assert found["rewrite"]["licence"] == "stabilises"
+    assert len(found["curve"]["x"]) == len(found["curve"]["value"]) == len(found["curve"]["derivative"]) == 121
+
+
+def test_the_picture_of_a_line() -> None:
+    actual = curve([0.0, 1.0, 2.0], [0.0, 1.0, 2.0], [math.nan] * 3)
+    assert len(actual) == 14
+    assert actual[0] == "        2 │" + " " * 59 + "⢸"
+    assert actual[11].startswith("        0 │")
+    assert (len(actual[13]), actual[13].split()) == (71, ["0", "1", "2"])
+    assert curve([0.0], [math.nan], [1.0]) == []
+
+
+@pytest.mark.parametrize(("asked", "near"), [("gleu", "gelu"), ("sotfmax", "softmax"), ("rows_sum_to_on", "rows_sum_to_one")])
+def test_an_unknown_name_is_answered_with_the_near_one(asked: str, near: str, capsys) -> None:
+    assert main(["explain", asked]) == 1
+    assert f"hint: did you mean `{near}`?" in capsys.readouterr().err
