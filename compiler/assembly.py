@@ -51,7 +51,7 @@ def training_plan(program: Program, low: Lowering, settings: Settings) -> Plan:
         forward=tuple(x for x in lines if x.section == "forward"), gradient=tuple(x for x in lines if x.section == "gradient"),
         update=tuple(own), loss=registers.of[loss], loss_text=loss_text(program), output=registers.of.get(output, -1), batch=settings.batch,
         precision=settings.precision, update_w=w, update_dw=dw, model_states=model_states(low, registers.of),
-        several_rows=low.several_rows is not None,
+        several_rows=low.several_rows is not None, accumulate=settings.accumulate,
     )  # fmt: skip
 
 

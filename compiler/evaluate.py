@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..dsl.diagnostics import MlpcError, did_you_mean, fault
 from ..dsl.syntax import Binary, Call, Expr, Matrix, Member, Name, Number, Slice, Text, Unary
-from . import builtins, shapes, unfold
+from . import shapes, slices, unfold
 from .constants import exact
 from .instances import Applicable, Frame, Group, Meaning
 from .ir import Node
@@ -62,7 +62,7 @@ def _expr(low: Lowering, e: Expr, frame: Frame) -> Meaning:
         case Call():
             return unfold.call(low, e, frame)
         case Slice():
-            return builtins.columns_slice(low, e, frame)
+            return slices.columns_slice(low, e, frame)
         case Member(parts=parts):
             return member(low, e, parts, frame)
         case Matrix():

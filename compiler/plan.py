@@ -147,6 +147,7 @@ class Plan:
     update_w: int | None = None
     update_dw: int | None = None
     model_states: tuple[ModelState, ...] = ()
+    accumulate: int = 1  # batches whose gradients' mean, weighted by rows, one update is by
     several_rows: bool = False  # a batch of one row has no value here (batch_norm)
 
     @property

@@ -21,10 +21,10 @@ from .schema import Schema
 from .simplify import RULES
 from .stopping import Criterion, criterion
 
-KEYS = ("optimizer", "epochs", "steps", "batch", "shuffle", "seed", "rng", "precision", "clip", "early_stop", "keep")
-LATER = ("accumulate", "recompute")
+KEYS = ("optimizer", "epochs", "steps", "batch", "shuffle", "seed", "rng", "precision", "accumulate", "clip", "early_stop", "keep")
+LATER = ("recompute",)
 DEFAULTS = {
-    "batch": "32", "shuffle": "on", "seed": "0", "rng": "default", "precision": "float64", "clip": "off", "early_stop": "off", "keep": "last",
+    "batch": "32", "shuffle": "on", "seed": "0", "rng": "default", "precision": "float64", "accumulate": "1", "clip": "off", "early_stop": "off", "keep": "last",
 }  # fmt: skip
 
 
@@ -32,6 +32,7 @@ DEFAULTS = {
 class Settings:
     """`epochs` and `steps` are totals once `scheduled`; before, the one not given is 0. `batch` 0 means all rows.
 
+    `accumulate` is how many batches make a step.
     `clip` is the c of `norm(c)`; it and `early_stop` None are off, `keep` None is the last epoch.
     `origins`: (key, value as text, where from) for every setting, in the order of `KEYS`.
     """
@@ -48,11 +49,12 @@ class Settings:
     early_stop: Criterion | None = None
     keep: Criterion | None = None
     clip: Expr | None = None
+    accumulate: int = 1
 
     def scheduled(self, rows: int) -> Settings:
         """With epochs, steps and batch as they come out for so many training rows."""
         batch = rows if self.batch == 0 else min(self.batch, max(rows, 1))
-        an_epoch = math.ceil(rows / batch) if batch else 0
+        an_epoch = math.ceil(math.ceil(rows / batch) / self.accumulate) if batch else 0
         steps = self.steps or self.epochs * an_epoch
         epochs = self.epochs or math.ceil(steps / max(an_epoch, 1))
         return replace(self, batch=batch, steps=steps, epochs=epochs)
@@ -125,6 +127,8 @@ class _Reader:
                     return self.word(key, e, ("on", "off")) == "on" if e else True
                 case "rng":
                     return self.word(key, e, ("default", "legacy")) if e else "default"
+                case "accumulate":
+                    return 1 if e is None else self.count(key, e, 1)
                 case "clip":
                     return None if e is None else self.clip(e)
                 case "early_stop" | "keep":
@@ -181,9 +185,13 @@ class _Reader:
     def example(self, key: str, e: Expr) -> str:
         if key == "batch" and isinstance(e, Name) and nearest(e.id, ("all",)):
             return "did you mean `all`?"
-        return {"batch": "batch = 32, or batch = all", "seed": "seed = 1", "steps": "steps = 1000", "patience": "patience = 20"}.get(
-            key, f"{key} = 100"
-        )
+        return {
+            "batch": "batch = 32, or batch = all",
+            "seed": "seed = 1",
+            "steps": "steps = 1000",
+            "patience": "patience = 20",
+            "accumulate": "accumulate = 4",
+        }.get(key, f"{key} = 100")
 
     def word(self, key: str, e: Expr, words: tuple[str, ...]) -> str:
         if isinstance(e, Name) and e.id in words:

@@ -6,6 +6,8 @@ sweep, because afterwards one would need `p * (y / p) -> y`, which is false at p
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from .ir import Node
 from .ops import call
 
@@ -122,3 +124,115 @@ def logistic(n: Node) -> Node | None:
     z, minus = up.args[0], down.args[0]
     mirrored = (minus.op == "neg" and minus.args[0] is z) or (z.op == "neg" and z.args[0] is minus)
     return up - t if mirrored else None
+
+
+def times_sigmoid(n: Node) -> Node | None:
+    """a / (1 + exp(t))  ->  a * sigmoid(-t)  and  a * exp(t) / (1 + exp(t))  ->  a * sigmoid(t)."""
+    top, bottom = n.args
+    t = other_term(bottom)
+    if t is None or is_one(top):
+        return None
+    if top.op == "mul":
+        for a, e in (top.args, top.args[::-1]):
+            if e.op == "exp" and e.args[0] is t:
+                return a * call("sigmoid", t)
+    return top * call("sigmoid", -t)
+
+
+def square_below(n: Node) -> Node | None:
+    """a / (1 + exp(t))^2  ->  a / (1 + exp(t)) / (1 + exp(t)), each of them a sigmoid."""
+    top, square = n.args
+    bottom = squared(square)
+    return top / bottom / bottom if bottom is not None and other_term(bottom) is not None else None
+
+
+def tanh(n: Node) -> Node | None:
+    """(exp(t) - 1) / (exp(t) + 1)  ->  tanh(t / 2)  and  (exp(t) - exp(-t)) / (exp(t) + exp(-t))  ->  tanh(t)."""
+    top, bottom = n.args
+    t = other_term(bottom)
+    if t is not None:
+        inner = top.args[0] if top.op == "neg" else top
+        if inner.op != "expm1" or inner.args[0] is not t:
+            return None
+        return call("tanh", scaled(Fraction(-1 if inner is not top else 1, 2), t))
+    if top.op != "sub" or bottom.op != "add" or set(top.args) != set(bottom.args):
+        return None
+    t = mirrored_exp(*top.args)
+    return None if t is None else call("tanh", t)
+
+
+def tanh_of_sigmoid(n: Node) -> Node | None:
+    """2 * sigmoid(t) - 1  ->  tanh(t / 2)  and  1 - 2 * sigmoid(t)  ->  tanh(-t / 2)."""
+    for twice, one, half in ((*n.args, Fraction(1, 2)), (*n.args[::-1], Fraction(-1, 2))):
+        if is_one(one) and twice.op == "mul":
+            for two, s in (twice.args, twice.args[::-1]):
+                if two.value == 2 and s.op == "sigmoid" and s.shape == n.shape:
+                    return call("tanh", scaled(half, s.args[0]))
+    return None
+
+
+def log_of_two_exp(n: Node) -> Node | None:
+    """log(exp(t) + exp(-t))  ->  abs(t) + softplus(-2 * abs(t))."""
+    total = n.args[0]
+    t = mirrored_exp(*total.args) if total.op == "add" else None
+    if t is None:
+        return None
+    size = call("abs", t)
+    return size + call("softplus", -2 * size)
+
+
+def joined_softplus(n: Node) -> Node | None:
+    """max(x, 0) + softplus(-abs(x))  ->  softplus(x), whose slope at 0 is 1 / 2."""
+    for ramp, tail in (n.args, n.args[::-1]):
+        if ramp.op == "max" and tail.op == "softplus" and tail.args[0].op == "neg":
+            size = tail.args[0].args[0]
+            for x, zero in (ramp.args, ramp.args[::-1]):
+                if zero.value == 0 and size.op == "abs" and size.args[0] is x and x.shape == n.shape:
+                    return call("softplus", x)
+    return None
+
+
+def root_of_square(n: Node) -> Node | None:
+    """sqrt(x^2), sqrt(x * x)  ->  abs(x), whose slope at 0 is 0."""
+    x = squared(n.args[0])
+    return None if x is None else call("abs", x)
+
+
+def one_minus_exp(n: Node) -> Node | None:
+    """1 - exp(x)  ->  -expm1(x)."""
+    one, e = n.args
+    return -call("expm1", e.args[0]) if is_one(one) and e.op == "exp" else None
+
+
+def squared(node: Node) -> Node | None:
+    """x, where the node is x^2 or x * x."""
+    if node.op == "pow" and node.args[1].op == "const" and node.args[1].value == 2:
+        return node.args[0]
+    return node.args[0] if node.op == "mul" and node.args[0] is node.args[1] else None
+
+
+def factor(t: Node) -> tuple[Fraction, Node]:
+    """The constant factor of a product, and what it multiplies."""
+    if t.op == "neg":
+        number, rest = factor(t.args[0])
+        return -number, rest
+    if t.op == "mul":
+        for c, rest in (t.args, t.args[::-1]):
+            if isinstance(c.value, Fraction) and rest.shape == t.shape:
+                return c.value, rest
+    return Fraction(1), t
+
+
+def scaled(number: Fraction, t: Node) -> Node:
+    """number * t, the number drawn into the constant factor that t has."""
+    own, rest = factor(t)
+    number *= own
+    return -rest if number == -1 else number * rest
+
+
+def mirrored_exp(up: Node, down: Node) -> Node | None:
+    """t, where the nodes are exp(t) and exp(-t)."""
+    if up.op != "exp" or down.op != "exp":
+        return None
+    (a, x), (b, z) = factor(up.args[0]), factor(down.args[0])
+    return up.args[0] if x is z and a == -b != 0 else None

@@ -19,6 +19,7 @@ def plan_document(plan: Plan, footprint: Footprint | None = None) -> dict[str, A
         "title": plan.title,
         "parameters": sum(p.count for p in plan.params),
         "batch": plan.batch,
+        "accumulate": plan.accumulate,
         "precision": plan.precision,
         "loss": plan.loss_text,
         "output": plan.values[plan.output].name if plan.output >= 0 else None,

@@ -90,6 +90,9 @@ def update(plan: Plan) -> list[str]:
         told = f"{' '.join(some)} and {len(names) - len(some)} more"
     pad = max(len(line.target) for line in plan.update)
     rows = [f"update   every {w} of {told}"]
+    if plan.accumulate > 1 and plan.update_dw is not None:
+        dw = plan.values[plan.update_dw].name
+        rows = [f"update   after {plan.accumulate} batches, {dw} being their mean by rows: every {w} of {told}"]
     for line in plan.update:
         rows.extend(_left(line, pad, WIDTH))
         if line.whole:
@@ -136,6 +139,8 @@ def _left(line: Line, pad: int, column: int) -> list[str]:
     if len(start) + len(line.text) <= room:
         return [start + line.text]
     indent = " " * min(len(start), 24)
+    if len(start) > 24 and len(start) + 24 > room:  # a long name stands alone, its text below it
+        return [start.rstrip(), *(indent + p for p in _broken(line.text, room - len(indent), room - len(indent)))]
     parts = _broken(line.text, room - len(start), room - len(indent))
     return [start + parts[0], *(indent + p for p in parts[1:])]
 
