@@ -1,7 +1,11 @@
-"""Puts into the documents what the commands really print. Run: python docs/regenerate.py
+"""Puts into the documents what mlpc really says. Run: python docs/regenerate.py
 
 A block that begins ```console and `$ mlpc ...` gets the command's output (stderr after stdout), one that begins
-```mlp FILE the file. `tests/test_documents.py` holds the documents to it.
+```mlp FILE.mlp the file. The ```text after a ```mlp wrong gets its diagnosis. What stands between `<!-- std: NAME -->` and
+`<!-- end -->` becomes the table of std/NAME.mlp, what stands after `<!-- not built -->` that of what is refused.
+`tests/test_documents.py` and `tests/test_language_reference.py` hold the documents to it.
+
+An example, ```mlp or ```mlp wrong, is a file from which whole sections may be missing; `completed` adds them below it.
 """
 
 from __future__ import annotations
@@ -12,16 +16,47 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlpc
+from mlpc.dsl.diagnostics import MlpcError
+from mlpc.dsl.parse import parse
+
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md",)
+DOCUMENTS = ("README.md", "docs/language.md")
 COMMAND = re.compile(r"(```console\n\$ (mlpc [^\n]*)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"(```mlp ([^\n]+)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"(```mlp ([^\n]+\.mlp)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
+EXAMPLE = re.compile(r"^```mlp\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WRONG = re.compile(r"(^```mlp wrong\n(.*?)^```\n\n```text\n)(.*?)(^```$)", re.MULTILINE | re.DOTALL)
+TABLE = re.compile(r"(<!-- std: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+ABSENT = re.compile(r"(<!-- not built -->\n).*?(<!-- end -->)", re.DOTALL)
+PLANNED = {
+    'import "blocks.mlp"': 'import "blocks.mlp"\n',
+    "recompute = on": "train {\n  optimizer = sgd\n  epochs = 1\n  recompute = on\n}\n",
+    "accumulate = 2": "train {\n  optimizer = sgd\n  epochs = 1\n  accumulate = 2\n}\n",
+    "clip = norm(1.0)": "train {\n  optimizer = sgd\n  epochs = 1\n  clip = norm(1.0)\n}\n",
+    **{f"~ {word}": f"model {{\n  param w [4, 3] ~ {word}\n  h = x @ w\n}}\n" for word in ("lecun_normal", "orthogonal")},
+    "rank(x)": "model {\n  h = dense(x, 3) / rank(x)\n}\n",
+    "embedding(k, 8)": "data {\n  k = [0, 1, 2, 1] |> index\n}\nmodel {\n  h = embedding(k, 8)\n}\n",
+    "balanced(y)": "loss = mean(cross_entropy(p, y, weight = balanced(y)))\n",
+    "roc_auc(p, y)": "report roc_auc(p[:, 0], y[:, 0])\n",
+}
+
+DATA = """
+data {
+  x = [[5.1, 3.5, 1.4, 0.2], [7.0, 3.2, 4.7, 1.4], [6.3, 3.3, 6.0, 2.5], [4.9, 3.0, 1.4, 0.2]]
+  y = [0, 1, 2, 0] |> onehot
+}
+"""
+MODEL = "\nmodel {\n  z = dense(x, 3)\n  p = softmax(z)\n}\n"
+TRAIN = "\ntrain {\n  optimizer = sgd(lr = 0.01)\n  epochs    = 1\n}\n"
 
 
 def regenerated(text: str) -> str:
     """The document with every block as it is printed now."""
     text = COMMAND.sub(lambda m: m[1] + printed(m[2]) + m[3], text)
-    return FILE.sub(lambda m: m[1] + (ROOT / m[2]).read_text("utf-8") + m[3], text)
+    text = FILE.sub(lambda m: m[1] + (ROOT / m[2]).read_text("utf-8") + m[3], text)
+    text = WRONG.sub(lambda m: m[1] + diagnosed(m[2]) + m[4], text)
+    text = ABSENT.sub(lambda m: m[1] + absent() + m[2], text)
+    return TABLE.sub(lambda m: m[1] + std_table(m[2]) + m[3], text)
 
 
 def printed(command: str) -> str:
@@ -31,6 +66,61 @@ def printed(command: str) -> str:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", env=environment, check=False)
     out = "\n".join(line.rstrip() for line in (done.stdout + done.stderr).strip("\n").split("\n"))
     return out + "\n"
+
+
+def completed(example: str) -> str:
+    """The example with the sections that it lacks.
+
+    Data: four flowers, x [N, 4] and y [N, 3] one-hot. Model: a softmax of x, or of the example's first data value a number per
+    row. Loss: of the values that the example's model or data assigns. Train: one epoch.
+    """
+    has = {word: re.search(rf"^{word}\b", example, re.MULTILINE) for word in ("data", "model", "loss", "train")}
+    loss = "mean(cross_entropy(p, y))"
+    model = MODEL
+    if has["model"]:
+        model, loss = "", " + ".join(f"mean({name})" for name in assigned(example, "model"))
+    elif has["data"] and not has["loss"]:
+        first, *others = (name for name in assigned(example, "data") if name != "split")
+        model = f"\nmodel {{\n  guess = dense({first}, 1)\n}}\n"
+        loss = f"mean((guess - mean({others[-1]}, axis = features))^2)" if others else "mean(guess^2)"
+    missing = (("data", DATA), ("model", model), ("loss", f"\nloss = {loss}\n"), ("train", TRAIN))
+    return example + "".join(section for word, section in missing if not has[word])
+
+
+def assigned(example: str, section: str) -> list[str]:
+    """The names that the statements of a section assign, one statement a line."""
+    body = re.search(rf"^{section} *\{{(.*?)^\}}", example, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^  (\w+)\s*=(?!=)", body[1], re.MULTILINE) if body else []
+
+
+def diagnosed(example: str) -> str:
+    """What mlpc says of a wrong example."""
+    try:
+        mlpc.loads(completed(example), ROOT / "models")
+    except MlpcError as error:
+        return f"{error}\n"
+    return "nothing is wrong with this\n"
+
+
+def std_table(name: str) -> str:
+    """The definitions of std/NAME.mlp: each one's head and the first line of its documentation."""
+    path = ROOT / "std" / f"{name}.mlp"
+    rows = []
+    for d in parse(path.read_text("utf-8"), path.name).definitions:
+        given = ", ".join(" ".join(p.span.text.split()) for p in d.parameters)
+        rows.append(f"| `{d.kind} {d.name.id}({given})` | {d.doc.split(chr(10))[0].replace('|', chr(92) + '|')} |\n")
+    return "| | |\n|---|---|\n" + "".join(rows)
+
+
+def absent() -> str:
+    """What is planned and refused, with the words it is refused with."""
+    rows = []
+    for shown, example in PLANNED.items():
+        try:
+            mlpc.loads(completed(example), ROOT / "models")
+        except MlpcError as error:
+            rows.append(f"| `{shown}` | {error.diagnostics[0].code}: {error.diagnostics[0].message} |\n")
+    return "| | |\n|---|---|\n" + "".join(rows)
 
 
 def main() -> None:
