@@ -58,7 +58,8 @@ def settings_of(model: Model) -> Iterator[tuple[str, str, str]]:
         each = found.steps // max(found.epochs, 1)
         yield "steps", str(found.steps), f"{found.epochs} epochs of {each} step{'s' * (each != 1)}"
     if "epochs" not in written:
-        yield "epochs", str(found.epochs), f"{found.steps} steps of {found.batch} rows, of {rows}"
+        batches = f"{found.accumulate} batches of " if found.accumulate > 1 else ""
+        yield "epochs", str(found.epochs), f"{found.steps} steps of {batches}{found.batch} rows, of {rows}"
 
 
 def optimizer_text(call: Call) -> str:

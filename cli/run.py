@@ -62,10 +62,11 @@ def header(model: Model) -> str:
     plan, s = model.plan, model.settings
     count = sum(p.count for p in plan.params)
     rows = ", ".join(f"{n} {split}" for split, n in model.dataset.schema.rows)
+    batches = f"{s.accumulate} batches of " if s.accumulate > 1 else ""
     lines = [
         f"{printable(plan.title)}   {count:,} parameter{'s' * (count != 1)} · {f'rows {rows}' if rows else 'no data'} · {plan.precision}",
         f"   loss = {plan.loss_text}",
-        f"   {optimizer_text(s.optimizer)} · {s.epochs} epochs, {s.steps} steps of {s.batch} rows · seed {s.seed}",
+        f"   {optimizer_text(s.optimizer)} · {s.epochs} epochs, {s.steps} steps of {batches}{s.batch} rows · seed {s.seed}",
     ]
     changed = [f"{name} = {value}" for name, value, where in settings_of(model) if where == "command line"]
     if changed:

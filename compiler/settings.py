@@ -24,7 +24,8 @@ from .stopping import Criterion, criterion
 KEYS = ("optimizer", "epochs", "steps", "batch", "shuffle", "seed", "rng", "precision", "accumulate", "clip", "early_stop", "keep")
 LATER = ("recompute",)
 DEFAULTS = {
-    "batch": "32", "shuffle": "on", "seed": "0", "rng": "default", "precision": "float64", "accumulate": "1", "clip": "off", "early_stop": "off", "keep": "last",
+    "batch": "32", "shuffle": "on", "seed": "0", "rng": "default", "precision": "float64", "accumulate": "1", "clip": "off",
+    "early_stop": "off", "keep": "last",
 }  # fmt: skip
 
 

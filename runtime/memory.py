@@ -14,6 +14,7 @@ import numpy as np
 from ..compiler.plan import Plan
 from ..compiler.settings import Settings
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
+from .accumulation import update_plan
 from .kernel import lay_out
 from .program import expand
 from .train import SECTIONS
@@ -53,6 +54,9 @@ def predict(plan: Plan, evaluation: Plan, rows: Mapping[str, int], settings: Set
     largest = max((count for count in rows.values()), default=0)
     if largest:
         parts.append((f"measuring {largest} rows", _arena(evaluation, ("forward",), largest, itemsize)))
+    if settings.accumulate > 1:
+        mean = numbers + sum(s.count for s in plan.model_states)
+        parts.append(("the mean of several batches", mean * itemsize + _arena(update_plan(plan), ("update",), 1, itemsize)))
     if settings.keep is not None:
         parts.append(("the params of the best epoch", numbers * itemsize))
     return Prediction(tuple(parts))

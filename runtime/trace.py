@@ -10,6 +10,7 @@ import numpy as np
 
 from ..compiler.plan import Line, Plan
 from ..compiler.settings import Settings
+from ..dsl.diagnostics import fault
 from .data import Dataset
 from .init import draw
 from .kernel import Array, Arrays, Kernel, allocate
@@ -25,6 +26,9 @@ def trace(plan: Plan, dataset: Dataset, settings: Settings, steps: int = 1) -> d
     `values`: dicts of id, name, section (param input state forward gradient update), shape, dtype, value (an array). Params and
     states are those before the update. What an update line or a state has for every param stands once a param, named by `param`.
     """
+    if settings.accumulate > 1:
+        message = f"a trace shows the lines of one batch, and with `accumulate = {settings.accumulate}` a step has several"
+        raise fault("E0302", None, message, "trace it with one:  --set train.accumulate=1")
     rows = train_rows(dataset)
     known = settings.scheduled(rows)
     shown = {line.value for line in plan.lines}

@@ -15,6 +15,7 @@ from ..compiler.plan import Plan
 from ..compiler.settings import Settings
 from ..compiler.stopping import Criterion
 from ..dsl.diagnostics import Diagnostic, MlpcError
+from .accumulation import Group, next_states, take, update_kernel
 from .data import Dataset
 from .init import draw, generator
 from .kernel import Array, Arrays, Kernel, allocate
@@ -50,11 +51,28 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One step that is ready to run: the kernel with its batch, the arrays with the step's number."""
+    """One step that is ready to run: the kernel with its batch, the arrays with the step's number.
+
+    With several batches a step they are the `group`, and `kernel` is that of the first of them.
+    """
 
     epoch: int
     number: int
     kernel: Kernel
+    group: Group | None = None
+
+    @property
+    def rows(self) -> int:
+        """The rows of all its batches."""
+        return self.kernel.rows if self.group is None else self.group.rows
+
+    def run(self, loss: int) -> float:
+        """Runs it; gives the loss, which has the register `loss`."""
+        if self.group is not None:
+            self.group.run()
+            return self.group.loss
+        self.kernel.run()
+        return self.kernel[loss].item()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,11 +104,10 @@ def train(
         best: _Best | None = None
         weighted, seen, last, since, mark = 0.0, 0, 0, 0, math.nan
         for step in steps(plan, arrays, data["train"], rows, settings):
-            step.kernel.run()
-            loss = step.kernel[plan.loss].item()
+            loss = step.run(plan.loss)
             if not math.isfinite(loss):
                 raise _not_finite(loss, step, settings)
-            weighted, seen, last = weighted + loss * step.kernel.rows, seen + step.kernel.rows, step.number
+            weighted, seen, last = weighted + loss * step.rows, seen + step.rows, step.number
             if seen == rows or step.number == settings.steps:
                 losses, metrics = measure(evaluation, measures)
                 losses = {"train": weighted / seen} | {split: v for split, v in losses.items() if split != "train"}
@@ -136,14 +153,18 @@ def steps(
     """The steps of a training, each ready to run when it is yielded. `settings` are scheduled.
 
     A batch of all rows keeps the file's order; the last, smaller batch of an epoch has a kernel of its own.
+    With `accumulate` above 1 a step is a group of batches, which `Step.run` runs.
     """
-    size = min(settings.batch, rows)
+    size, several = min(settings.batch, rows), settings.accumulate > 1
+    sections = SECTIONS[:2] if several else SECTIONS
+    keep = (*keep, *next_states(plan)) if several else keep
     whole = {p: data[p] for p in (_name(plan, r) for r in plan.inputs)}
     kernels: dict[int, Kernel] = {}
     for count in (size, rows % size if size else 0):
         if count:
             inputs = whole if count == rows else None
-            kernels[count] = Kernel(plan, SECTIONS, count, arrays, keep, reuse, inputs)
+            kernels[count] = Kernel(plan, sections, count, arrays, keep, reuse, inputs)
+    update = update_kernel(plan, arrays) if several else None
     cells = arrays.symbols
     cells["steps"][...], cells["epochs"][...] = settings.steps, settings.epochs
     order = np.arange(rows)
@@ -154,15 +175,14 @@ def steps(
         cells["epoch"][...] = epoch
         if shuffle is not None:
             order = shuffle.permutation(rows)
-        for start in range(0, rows, size):
+        for start in range(0, rows, size * settings.accumulate):
             number += 1
             cells["step"][...] = number
-            kernel = kernels[min(size, rows - start)]
-            if kernel.rows < rows:
-                chosen = order[start : start + kernel.rows]
-                for name, buffer in kernel.inputs.items():
-                    np.take(whole[name], chosen, axis=0, out=buffer, mode="clip")
-            yield Step(epoch, number, kernel)
+            stop = min(start + size * settings.accumulate, rows)
+            batches = [(kernels[min(size, rows - i)], order[i : i + size]) for i in range(start, stop, size)]
+            if update is None:
+                take(batches[0][0], whole, batches[0][1])
+            yield Step(epoch, number, batches[0][0], Group(plan, arrays, update, batches, whole) if update is not None else None)
             if number == settings.steps:
                 return
 

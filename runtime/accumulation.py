@@ -1,0 +1,68 @@
+"""`accumulate = k`: one update after k batches, by the mean of their gradients weighted by rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..compiler.plan import Plan
+from .kernel import Array, Arrays, Kernel
+from .program import GRADIENTS, MODEL_STATES, state_ranges
+
+
+def update_kernel(plan: Plan, arrays: Arrays) -> Kernel:
+    """The kernel of the update alone."""
+    return Kernel(update_plan(plan), ("update",), 1, arrays)
+
+
+def update_plan(plan: Plan) -> Plan:
+    """The plan without new states of the model: what becomes of them after several batches is a mean too."""
+    return replace(plan, model_states=tuple(replace(s, next=None) for s in plan.model_states))
+
+
+def next_states(plan: Plan) -> tuple[int, ...]:
+    """The registers that a batch's kernel must keep: what becomes of the states of the model."""
+    return tuple(s.next for s in plan.model_states if s.next is not None)
+
+
+class Group:
+    """The batches of one step, the last of an epoch perhaps fewer and smaller. `rows` are those of all of them.
+
+    `batches`: kernels of forward and gradient with the rows that each takes; `whole`: the inputs of all rows.
+    """
+
+    def __init__(
+        self, plan: Plan, arrays: Arrays, update: Kernel, batches: Sequence[tuple[Kernel, Array]], whole: Mapping[str, Array]
+    ) -> None:
+        self.plan, self.arrays, self.update, self.batches, self.whole = plan, arrays, update, batches, whole
+        self.rows = sum(kernel.rows for kernel, _ in batches)
+        self.loss = 0.0
+
+    def run(self) -> None:
+        """Every batch, then the update; `loss` is the mean of the batches' losses, weighted by rows."""
+        gradient, state = self.arrays.flat[GRADIENTS], self.arrays.flat[MODEL_STATES]
+        mean, becomes = np.zeros_like(gradient), np.zeros_like(state)
+        spans = state_ranges(self.plan)
+        self.loss = 0.0
+        for kernel, chosen in self.batches:
+            take(kernel, self.whole, chosen)
+            kernel.run()
+            share = kernel.rows / self.rows
+            gradient *= share
+            mean += gradient
+            self.loss += share * kernel[self.plan.loss].item()
+            for s, (start, stop) in zip(self.plan.model_states, spans, strict=True):
+                if s.next is not None:
+                    becomes[start:stop] += share * kernel[s.next].ravel()
+        gradient[...] = mean
+        self.update.run()
+        state[...] = becomes
+
+
+def take(kernel: Kernel, whole: Mapping[str, Array], chosen: Array) -> None:
+    """Copies the chosen rows into the kernel's inputs, unless these are the whole."""
+    for name, buffer in kernel.inputs.items():
+        if buffer is not whole[name]:
+            np.take(whole[name], chosen, axis=0, out=buffer, mode="clip")
