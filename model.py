@@ -15,13 +15,14 @@ from .compiler.pipeline import Compilation, compile, compile_prediction, undistu
 from .compiler.plan import Plan
 from .compiler.settings import Settings, override
 from .compiler.survey import survey
-from .dsl.diagnostics import MlpcError
+from .dsl.diagnostics import Diagnostic, MlpcError
 from .dsl.parse import load_file, parse
 from .dsl.syntax import Program
 from .runtime import memory
 from .runtime.data import Dataset, read
 from .runtime.gradcheck import Report, check
 from .runtime.kernel import lay_out
+from .runtime.lints import lints
 from .runtime.program import expand
 from .runtime.trace import trace
 from .runtime.train import SECTIONS, OnEpoch, Run, train
@@ -52,6 +53,11 @@ class Model:
     def prediction(self) -> Plan:
         """The lines from the inputs to the output, as prediction runs them."""
         return compile_prediction(self.program, self.dataset.schema)
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What is allowed and most likely not meant, in the program and in its data."""
+        return (*self.compilation.warnings, *lints(self.graph, self.dataset))
 
     @property
     def settings(self) -> Settings:

@@ -18,7 +18,7 @@ from .main import BUG, FAULT, OK
 
 
 def command(args: argparse.Namespace) -> int:
-    """Status 0 if all gradients that could be judged are right, 70 if one is wrong; with --strict 1 if one could not be judged."""
+    """Status 0 if all gradients that could be judged are right, 70 if one is wrong; with --strict 1 if one could not be judged or there is a warning."""
     model = model_of(args)
     report = model.check(max_memory=args.max_memory)
     wrong, unknown = report.having(WRONG), report.having(UNKNOWN)
@@ -29,7 +29,7 @@ def command(args: argparse.Namespace) -> int:
         write(page(model, report))
         if written is not None:
             write(f"\nthis is a bug in mlpc: please report it with {written}")
-    return BUG if wrong else FAULT if unknown and args.strict else OK
+    return BUG if wrong else FAULT if args.strict and (unknown or model.warnings) else OK
 
 
 def document(model: Model, report: Report, written: Path | None) -> dict[str, Any]:

@@ -19,9 +19,7 @@ def model_of(args: argparse.Namespace) -> Model:
     """The model of `FILE`, with `--set` and `--seed`. Warnings and notes go to stderr."""
     overrides = [*args.set, *([f"train.seed={args.seed}"] if args.seed is not None else [])]
     model = load(Path(args.file), overrides, data_root=args.data_root)
-    told = [render(w) for w in model.compilation.warnings] + [
-        f"note: {printable(n)}" for n in (*model.dataset.notes, *model.compilation.notes)
-    ]
+    told = [render(w) for w in model.warnings] + [f"note: {printable(n)}" for n in (*model.dataset.notes, *model.compilation.notes)]
     if told:
         warn("\n".join(told))
     return model

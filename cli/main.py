@@ -98,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
 
     check = _command(commands, "check", "compare every gradient with differences of the loss", "mlpc check models/iris.mlp")
     _training_options(check)
-    check.add_argument("--strict", action="store_true", help="status 1 if a gradient could not be judged")
+    check.add_argument("--strict", action="store_true", help="status 1 if a gradient could not be judged, or there is a warning")
 
     explain = _bare(
         commands, "explain", "say what a code of an error means, or a function of std/", "mlpc explain E0231; mlpc explain gelu"

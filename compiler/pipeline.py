@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,8 +12,9 @@ from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Program
 from . import verify
 from .assembly import evaluation_plan, prediction_plan, training_plan
-from .graph import Graph, unused
+from .graph import Graph
 from .ir import Node
+from .lints import lints
 from .lower import Lowering
 from .plan import Plan
 from .schema import Schema
@@ -53,7 +54,7 @@ def compile(program: Program, schema: Schema) -> Compilation:
         measured = evaluation_plan(program, evaluation, settings)
         verify.verify(plan)
         verify.verify(measured)
-        return Compilation(graph, plan, measured, settings, tuple(warnings(program, graph, plan)), lib.notes)
+        return Compilation(graph, plan, measured, settings, tuple(lints(program, graph, training, plan)), lib.notes)
 
 
 def compile_prediction(program: Program, schema: Schema) -> Plan:
@@ -84,18 +85,6 @@ def annotate(graph: Graph, low: Lowering) -> None:
         node = low.values.get(name)
         if isinstance(node, Node):
             attributes["shape"], attributes["facts"] = node.shape, node.facts.names()
-
-
-def warnings(program: Program, graph: Graph, plan: Plan) -> Iterator[Diagnostic]:
-    """What is allowed and most likely not meant: params without a gradient, values that nothing uses."""
-    for name in unused(graph, program):
-        if graph.nodes[name]["kind"] != "param":
-            yield Diagnostic("W0101", graph.nodes[name]["span"], f"nothing uses `{name}`", "remove it, or read it in the loss", "warning")
-    idle = {line.value for line in plan.gradient if line.by == "the loss does not depend on it"}
-    for p in plan.params:
-        if p.gradient in idle:
-            span = graph.nodes[p.name]["span"] if p.name in graph else None
-            yield Diagnostic("W0102", span, f"the loss does not depend on the param `{p.name}`: it will not train", "", "warning")
 
 
 @contextmanager

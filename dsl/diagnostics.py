@@ -63,6 +63,10 @@ TITLES: dict[str, str] = {
     # warnings
     "W0101": "a value that nothing uses",
     "W0102": "a param without a gradient",
+    "W0103": "softmax twice",
+    "W0104": "an output that is never negative",
+    "W0105": "a constant column",
+    "W0106": "an input that is not scaled",
     # running
     "E0501": "not enough memory",
     "E0502": "the file cannot be read",

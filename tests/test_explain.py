@@ -37,8 +37,8 @@ def codes(text: str, folder: Path, memory: str) -> list[str]:
     """The codes of all that is wrong with a model, found by loading it, or else by training it."""
     try:
         model = mlpc.loads(text, folder)
-        if model.compilation.warnings:
-            return sorted({w.code for w in model.compilation.warnings})
+        if model.warnings:
+            return sorted({w.code for w in model.warnings})
         model.train(max_memory=memory)
     except MlpcError as error:
         return sorted({d.code for d in error.diagnostics})

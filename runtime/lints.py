@@ -1,0 +1,40 @@
+"""What the numbers of the inputs show before training: each a warning with its code. No plan depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..compiler.graph import Graph, targets
+from ..dsl.diagnostics import Diagnostic
+from .data import Dataset
+
+LARGE = 100  # times what a layer's initial weights are made for
+WIDE = 32  # of more columns, as of an image's pixels, a constant one says nothing
+
+
+def lints(graph: Graph, dataset: Dataset) -> Iterator[Diagnostic]:
+    """A constant column of the training rows (W0105), and one whose numbers are large (W0106), once a value that the model reads."""
+    aims = targets(graph)
+    train = dataset.splits.get("train", {})
+    for value in dataset.schema.values:
+        readers = [edge for *_, edge in graph.out_edges(value.name, data=True) if not edge["size_only"]]
+        array = train.get(value.name)
+        if value.name in aims or not readers or array is None or len(array) < 2:
+            continue
+        constant = np.flatnonzero(array.min(axis=0) == array.max(axis=0))
+        if constant.size and array.shape[1] <= WIDE:
+            column = int(constant[0])
+            more = f", and {constant.size - 1} more" if constant.size > 1 else ""
+            message = f"column `{value.labels[column]}` of `{value.name}` is {array[0, column]:g} in every training row{more}"
+            yield Diagnostic("W0105", value.span, message, "nothing can be learnt from it: leave it out", "warning")
+        large = np.flatnonzero(np.abs(array).max(axis=0) > LARGE)
+        if large.size and not value.facts.integer:
+            column = int(large[0])
+            low, high = array[:, column].min(), array[:, column].max()
+            more = f", and {large.size - 1} more are as large" if large.size > 1 else ""
+            message = (
+                f"column `{value.labels[column]}` of `{value.name}` goes from {low:g} to {high:g}{more}: steps that suit it suit no other"
+            )
+            yield Diagnostic("W0106", value.span, message, "let it go through `|> standardize`", "warning")
