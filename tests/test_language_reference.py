@@ -2,7 +2,7 @@
 
 An example is a ```mlp block: a file from which whole sections may be missing, which `regenerate.completed` adds below it. A
 ```mlp wrong block is followed by the ```text of its diagnosis. A comment that is a shape, `h = dense(x, 3)  # [N, 3]`, is
-compared with the plan. The tables of std stand between markers. `python docs/regenerate.py` rewrites diagnoses and tables.
+compared with the plan, as is `# params: h.W, h.b`. The tables of std stand between markers. `python docs/regenerate.py` rewrites diagnoses and tables.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 import mlpc
 from mlpc.compiler import initializers, settings, vocabulary
 from mlpc.dsl.diagnostics import MlpcError
+from mlpc.dsl.format import formatted
 from mlpc.runtime import pipes
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +61,9 @@ def test_an_example_runs(example: str) -> None:
     shapes = {line.target: "[" + ", ".join(map(str, line.shape)) + "]" for line in model.plan.forward}
     written = dict(SHAPE.findall(example))
     assert {name: shapes[name] for name in written} == written
+    for names in re.findall(r"^# params: (.*)$", example, re.MULTILINE):
+        assert names == ", ".join(p.name for p in model.plan.params)
+    assert formatted(example, "example") == example, "mlpc fmt lays it out otherwise"
     model.train()
 
 
