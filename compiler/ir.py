@@ -168,9 +168,10 @@ class Interner:
         if through:
             for node in through:
                 self.crossed.setdefault(node, rule)
-            if made.args and made.id >= fresh:
-                self.rewritten[made] = tuple(dict.fromkeys((*self.rewritten.get(made, ()), rule)))
-                self.origin[made] = tuple(dict.fromkeys((*origins, *self.origin.get(made, ()), *self.context)))
+            for node in (made, *made.args) if made.op == "neg" else (made,):  # a minus may go again, and what it stood before be the value
+                if node.args and node.id >= fresh:
+                    self.rewritten[node] = tuple(dict.fromkeys((*self.rewritten.get(node, ()), rule)))
+                    self.origin[node] = tuple(dict.fromkeys((*origins, *self.origin.get(node, ()), *self.context)))
         self.fired.append((rule, draft.args[0]))
 
 

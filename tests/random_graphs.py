@@ -235,6 +235,30 @@ def binary_cross_entropy(d):
     return d.do("neg", d.do("add", left, d.do("mul", d.do("sub", one, t), d.do("log", d.do("sub", one, p)))))
 
 
+def naive(d, x):
+    """A formula of x that overflows or cancels as it stands."""
+    e, one = d.do("exp", x), d.const(1)
+    down, below = d.do("exp", d.do("neg", x)), d.do("add", one, e)
+    match d.rng.integers(8):
+        case 0:
+            d.do("sub", one, e)
+        case 1:
+            d.do("div", x, below)
+        case 2:
+            d.do("div", e, d.do("pow", below, d.const(2)))
+        case 3:
+            d.do("div", d.do("sub", e, one), below)
+        case 4:
+            d.do("sub", d.do("div", d.const(2), below), one)
+        case 5:
+            d.do("log", d.do("add", e, down))
+        case 6:
+            tail = d.do("log", d.do("add", one, d.do("exp", d.do("neg", d.do("abs", x)))))
+            d.do("add", d.do("max", x, d.const(0)), tail)
+        case _:
+            d.do("sqrt", d.do("pow", x, d.const(2)))
+
+
 def step(d):
     """One more thing that a user might write."""
     rng = d.rng
@@ -242,6 +266,7 @@ def step(d):
         "unary", "unary", "unary", "unary", "unary", "binary", "binary", "binary", "binary", "matmul", "matmul", "reduce", "where",
         "concat", "slice", "softmax", "nll", "logsumexp", "sigmoid", "softplus", "complement", "bce", "scale", "twice", "square",
         "center", "mean", "gram", "diamond", "expm1", "log1p", "move", "shift", "log_softmax", "smooth",
+        "naive",
     ])  # fmt: skip
     x = d.pick()
     wide = d.pick(lambda s: len(s) == 2 and s[-1] not in {1, "N"})
@@ -305,6 +330,8 @@ def step(d):
                 softmax(d, d.do("sub", wide, d.reduce("max_over", wide)))
         case "log_softmax":
             d.do("sub", wide, d.do("log", features(d, d.do("exp", wide))))
+        case "naive":
+            naive(d, x)
         case "smooth":
             d.do("add", d.do("mul", d.const(Fraction(9, 10)), 1), d.const(Fraction(1, 30)))
         case "move" if x is not None and not d.language:

@@ -22,11 +22,14 @@ ROWS = 5
 
 
 class Leaves:
-    """x z t are [N, 3], a [3], c [N, 1], s [], w [3, 2], all unknown; y is one-hot, p a distribution, q nonnegative; `k(2)` is a number."""
+    """x z t u e are [N, 3], a [3], c [N, 1], s [], w [3, 2], all unknown; y is one-hot, p a distribution, q nonnegative; `k(2)` is a number.
+
+    u is below 1 and e within 300 of 0.
+    """
 
     def __init__(self, rules):
         self.ir = Interner(rules)
-        shapes = {"x": ("N", 3), "z": ("N", 3), "t": ("N", 3), "a": (3,), "c": ("N", 1), "s": (), "w": (3, 2), "u": ("N", 3)}
+        shapes = {"x": ("N", 3), "z": ("N", 3), "t": ("N", 3), "a": (3,), "c": ("N", 1), "s": (), "w": (3, 2), "u": ("N", 3), "e": ("N", 3)}
         facts = {"y": ONEHOT, "p": SIMPLEX, "q": Facts(nonnegative=True)}
         self.of = {name: self.ir.leaf("input", shape, name=name) for name, shape in shapes.items()}
         self.of |= {name: self.ir.leaf("input", ("N", 3), f, name=name) for name, f in facts.items()}
@@ -229,6 +232,68 @@ PAIRS = [
         "logistic", lambda v: (1 - v.t) * f("sigmoid", -v.z) - v.t * f("sigmoid", v.z), lambda v: f("sigmoid", -v.z) - v.t,
         (lambda v: v.t * v.z - v.x * v.z,),
     ),
+    Pair(
+        "one_minus_exp", lambda v: 1 - f("exp", v.u), lambda v: -f("expm1", v.u),
+        (lambda v: 2 - f("exp", v.u), lambda v: f("exp", v.u) - 1, lambda v: 1 - v.u),
+    ),
+    Pair(
+        "times_sigmoid", lambda v: v.x / (1 + f("exp", -v.x)), lambda v: v.x * f("sigmoid", v.x),
+        (lambda v: 1 / (1 + f("exp", -v.x)), lambda v: v.x / (2 + f("exp", -v.x)), lambda v: v.x / (1 - f("exp", -v.x)), lambda v: v.x / (1 + v.q)),
+    ),
+    Pair("times_sigmoid", lambda v: 3 / (f("exp", v.x) + 1), lambda v: 3 * f("sigmoid", -v.x), (lambda v: (1 + f("exp", v.x)) / 3,)),
+    Pair(
+        "times_sigmoid", lambda v: v.z * f("exp", v.x) / (1 + f("exp", v.x)), lambda v: v.z * f("sigmoid", v.x),
+        (lambda v: v.z * f("exp", v.x) / (2 + f("exp", v.x)),),
+    ),
+    Pair(
+        "square_below", lambda v: f("exp", -v.x) / (1 + f("exp", -v.x)) ** 2, lambda v: f("sigmoid", -v.x) * f("sigmoid", v.x),
+        (lambda v: v.x / (1 + f("exp", v.x)) ** 3, lambda v: v.x / (2 + f("exp", v.x)) ** 2, lambda v: v.x / (1 + v.q) ** 2),
+    ),
+    Pair(
+        "square_below", lambda v: 1 / ((1 + f("exp", v.x)) * (1 + f("exp", v.x))), lambda v: f("sigmoid", -v.x) * f("sigmoid", -v.x),
+        (lambda v: 1 / ((1 + f("exp", v.x)) * (1 + f("exp", v.z))),),
+    ),
+    Pair(
+        "tanh", lambda v: (f("exp", v.x) - f("exp", -v.x)) / (f("exp", v.x) + f("exp", -v.x)), lambda v: f("tanh", v.x),
+        (
+            lambda v: (f("exp", v.x) - f("exp", -v.x)) / (f("exp", v.z) + f("exp", -v.z)), lambda v: (v.x - v.z) / (v.x + v.z),
+            lambda v: (f("exp", v.x) - f("exp", v.z)) / (f("exp", v.x) + f("exp", v.z)), lambda v: f("exp", v.x) / (f("exp", v.x) + f("exp", -v.x)),
+        ),
+    ),
+    Pair(
+        "tanh", lambda v: (f("exp", -2 * v.x) - f("exp", 2 * v.x)) / (f("exp", 2 * v.x) + f("exp", -2 * v.x)), lambda v: f("tanh", v.k(-2) * v.x),
+        (lambda v: (f("exp", -2 * v.x) - f("exp", 3 * v.x)) / (f("exp", -2 * v.x) + f("exp", 3 * v.x)),),
+    ),
+    Pair(
+        "tanh", lambda v: f("expm1", v.e) / (1 + f("exp", v.e)), lambda v: f("tanh", v.k(Fraction(1, 2)) * v.e),
+        (lambda v: f("expm1", v.x) / (1 + f("exp", v.z)), lambda v: f("expm1", v.x) / (2 + f("exp", v.x)), lambda v: v.x / (1 + f("exp", v.x))),
+    ),
+    Pair(
+        "tanh", lambda v: -f("expm1", -2 * v.e) / (1 + f("exp", -2 * v.e)), lambda v: f("tanh", v.e),
+        (lambda v: -f("exp", v.x) / (1 + f("exp", v.x)),),
+    ),
+    Pair(
+        "tanh_of_sigmoid", lambda v: 2 * f("sigmoid", 2 * v.x) - 1, lambda v: f("tanh", v.x),
+        (lambda v: 3 * f("sigmoid", v.x) - 1, lambda v: 2 * f("sigmoid", v.x) - 2, lambda v: 2 * f("sigmoid", v.x) + 1, lambda v: 2 * v.p - 1),
+    ),
+    Pair("tanh_of_sigmoid", lambda v: 1 - f("sigmoid", v.x) * 2, lambda v: f("tanh", v.k(Fraction(-1, 2)) * v.x), (lambda v: 1 - f("sigmoid", v.x),)),
+    Pair(
+        "log_of_two_exp", lambda v: f("log", f("exp", v.x) + f("exp", -v.x)), lambda v: f("abs", v.x) + f("softplus", v.k(-2) * f("abs", v.x)),
+        (lambda v: f("log", f("exp", v.x) + f("exp", v.z)), lambda v: f("log", f("exp", v.x) - f("exp", -v.x)), lambda v: f("exp", v.x) + f("exp", -v.x)),
+    ),
+    Pair(
+        "joined_softplus", lambda v: f("max", v.x, 0) + f("softplus", -f("abs", v.x)), lambda v: f("softplus", v.x),
+        (
+            lambda v: f("max", v.x, 0) + f("softplus", -f("abs", v.z)), lambda v: f("max", v.x, 1) + f("softplus", -f("abs", v.x)),
+            lambda v: f("max", v.x, 0) - f("softplus", -f("abs", v.x)), lambda v: f("min", v.x, 0) + f("softplus", -f("abs", v.x)),
+            lambda v: f("max", v.x, 0) + f("softplus", f("abs", v.x)), lambda v: f("max", v.x, 0) + f("softplus", -v.x),
+        ),
+    ),
+    Pair(
+        "root_of_square", lambda v: f("sqrt", v.x**2), lambda v: f("abs", v.x),
+        (lambda v: f("sqrt", v.x**4), lambda v: f("sqrt", v.x) ** 2, lambda v: f("sqrt", v.q)),
+    ),
+    Pair("root_of_square", lambda v: f("sqrt", v.x * v.x), lambda v: f("abs", v.x), (lambda v: f("sqrt", v.x * v.z),)),
 ]  # fmt: skip
 LICENCES: dict[str, str] = {rule.__name__: licence for rule, licence in LICENCE.items()}
 
@@ -278,6 +343,8 @@ def numbers(v, kind):
                 x = rng.choice([0.0, 1.0, 0.3], shape) if kind != "nan" else x
             case "u":  # below 1, for log(1 - u)
                 x = np.minimum(x, 0.9) if kind != "nan" else x
+            case "e":  # within the exponents of a float64
+                x = np.clip(x, -300, 300)
             case _:
                 pass
         found[name] = x
@@ -396,6 +463,8 @@ def test_what_stabilises_is_right_everywhere(pair, kind):
 MATHEMATICS = {
     "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "div": lambda a, b: a / b, "neg": lambda a: -a,
     "exp": mpmath.exp, "log": mpmath.log, "log1p": lambda x: mpmath.log(1 + x), "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "abs": abs, "sqrt": mpmath.sqrt, "pow": lambda a, b: a**b, "max": max, "expm1": lambda x: mpmath.exp(x) - 1,
+    "softplus": lambda x: mpmath.log(1 + mpmath.exp(x)),
 }  # fmt: skip
 
 
