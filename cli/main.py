@@ -100,10 +100,12 @@ def parser() -> argparse.ArgumentParser:
     _training_options(check)
     check.add_argument("--strict", action="store_true", help="status 1 if a gradient could not be judged, or there is a warning")
 
-    explain = _bare(
-        commands, "explain", "say what a code of an error means, or a function of std/", "mlpc explain E0231; mlpc explain gelu"
+    explain = _bare(commands, "explain", "say what a code of an error means, or a function of std/", "mlpc explain gelu")
+    explain.add_argument(
+        "word",
+        metavar="CODE|NAME",
+        help="E0231 or W0101, as an error prints it; or gelu, adam, exp, any name of std/; or a rewrite of a plan",
     )
-    explain.add_argument("word", metavar="CODE|NAME", help="E0231 or W0101, as an error prints it; or a name such as gelu")
 
     fmt = _bare(commands, "fmt", "lay files out in the one way there is; it has no options of style", "mlpc fmt models/iris.mlp --diff")
     fmt.add_argument("files", nargs="+", metavar="FILE", help="a .mlp file, rewritten in place; - reads stdin and writes stdout")
