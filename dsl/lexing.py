@@ -148,7 +148,7 @@ def _raised(char: str) -> bool:
 
 def _misfit(kind: str, piece: str, span: Span) -> Diagnostic:
     if kind == "quoted":
-        return Diagnostic("E0102", span, "the quotes of a string are `\"`", f'write "{piece[1:-1]}"')
+        return Diagnostic("E0102", span, 'the quotes of a string are `"`', f'write "{piece[1:-1]}"')
     odd = next(c for c in piece if not c.isascii())
     instead = "".join(c if c.isascii() else _ascii(c) for c in piece)
     complete = all(c.isascii() or _ascii(c) for c in piece)
