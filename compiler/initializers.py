@@ -13,4 +13,6 @@ SIGNATURES: dict[str, dict[str, float | None]] = {
     "glorot_uniform": {},
     "he_normal": {},
     "he_uniform": {},
+    "lecun_normal": {},
+    "orthogonal": {},
 }

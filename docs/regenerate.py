@@ -31,13 +31,8 @@ ABSENT = re.compile(r"(<!-- not built -->\n).*?(<!-- end -->)", re.DOTALL)
 PLANNED = {
     'import "blocks.mlp"': 'import "blocks.mlp"\n',
     "recompute = on": "train {\n  optimizer = sgd\n  epochs = 1\n  recompute = on\n}\n",
-    "accumulate = 2": "train {\n  optimizer = sgd\n  epochs = 1\n  accumulate = 2\n}\n",
-    "clip = norm(1.0)": "train {\n  optimizer = sgd\n  epochs = 1\n  clip = norm(1.0)\n}\n",
-    **{f"~ {word}": f"model {{\n  param w [4, 3] ~ {word}\n  h = x @ w\n}}\n" for word in ("lecun_normal", "orthogonal")},
-    "rank(x)": "model {\n  h = dense(x, 3) / rank(x)\n}\n",
     "embedding(k, 8)": "data {\n  k = [0, 1, 2, 1] |> index\n}\nmodel {\n  h = embedding(k, 8)\n}\n",
     "balanced(y)": "loss = mean(cross_entropy(p, y, weight = balanced(y)))\n",
-    "roc_auc(p, y)": "report roc_auc(p[:, 0], y[:, 0])\n",
 }
 
 DATA = """

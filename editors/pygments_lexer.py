@@ -24,8 +24,8 @@ FUNCTIONS = [
     "softsign", "sqrt", "step_decay", "sum", "tanh", "top_k", "transpose", "warmup", "where",
 ]  # fmt: skip
 INITIALIZERS = [
-    "constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "normal", "ones", "uniform", "values",
-    "zeros",
+    "constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal", "normal", "ones",
+    "orthogonal", "uniform", "values", "zeros",
 ]  # fmt: skip
 RESERVED = [
     "epoch", "epochs", "params", "pi", "step", "steps", "training", "weights",

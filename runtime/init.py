@@ -95,6 +95,17 @@ def _scaled(gain: float, distribution: str, mode: str) -> Callable[..., Draw]:
     return fill
 
 
+def _orthogonal(shape: tuple[int, ...], source: Source) -> Draw:
+    """A random matrix whose shorter side's rows or columns are orthonormal (Saxe et al. 2013); a row of numbers has length 1.
+
+    The Q of a normal matrix, with the signs that make R's diagonal positive, so that all directions are equally likely.
+    """
+    rows, columns = (1, math.prod(shape)) if len(shape) < 2 else (shape[0], math.prod(shape[1:]))
+    q, r = np.linalg.qr(source.normal((max(rows, columns), min(rows, columns))))
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+    return np.ascontiguousarray(q if rows >= columns else q.T).reshape(shape)
+
+
 INITIALIZERS: dict[str, Callable[..., Draw]] = {
     "zeros": lambda shape, source: np.zeros(cast("tuple[int, ...]", shape)),
     "ones": lambda shape, source: np.ones(cast("tuple[int, ...]", shape)),
@@ -106,4 +117,6 @@ INITIALIZERS: dict[str, Callable[..., Draw]] = {
     "glorot_uniform": _scaled(1, "uniform", "mean"),
     "he_normal": _scaled(2, "normal", "in"),
     "he_uniform": _scaled(2, "uniform", "in"),
+    "lecun_normal": _scaled(1, "normal", "in"),
+    "orthogonal": _orthogonal,
 }

@@ -39,6 +39,8 @@ def test_fixed_numbers(init, args, expected):
         ("glorot_uniform", (), 0.0, math.sqrt(2 / 600), -math.sqrt(6 / 600), math.sqrt(6 / 600)),
         ("he_normal", (), 0.0, math.sqrt(2 / 200), -math.inf, math.inf),
         ("he_uniform", (), 0.0, math.sqrt(2 / 200), -math.sqrt(6 / 200), math.sqrt(6 / 200)),
+        ("lecun_normal", (), 0.0, math.sqrt(1 / 200), -math.inf, math.inf),
+        ("orthogonal", (), 0.0, math.sqrt(1 / 400), -1.0, 1.0),
     ],
 )
 @pytest.mark.parametrize("rng", ["default", "legacy"])
@@ -47,6 +49,16 @@ def test_moments_and_bounds(init, args, mean, deviation, low, high, rng):
     assert found.mean() == pytest.approx(mean, abs=5 * deviation / math.sqrt(80_000))
     assert found.std() == pytest.approx(deviation, rel=0.02)
     assert low <= found.min() and found.max() <= high
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4)])
+@pytest.mark.parametrize("rng", ["default", "legacy"])
+def test_orthogonal_is(shape, rng):
+    w = draw([param("w", "orthogonal", shape=shape)], 1, rng).reshape(shape)
+    short = w @ w.T if shape[0] <= shape[1] else w.T @ w
+    np.testing.assert_allclose(short, np.eye(min(shape)), atol=1e-14)
+    row = draw([param("w", "orthogonal", shape=(6,))], 1, rng)
+    assert np.linalg.norm(row) == pytest.approx(1)
 
 
 def test_fans_of_a_number_a_row_and_a_matrix():
