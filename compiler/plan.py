@@ -73,29 +73,10 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class ParamSpec:
-    """A trained tensor. `init` is the initialiser's name with its arguments, numbers or (for `values`) nested tuples."""
+class Tensor:
+    """A param or a state of the model, in register `value`.
 
-    name: str
-    shape: tuple[int, ...]
-    init: str
-    init_args: tuple[object, ...]
-    init_text: str
-    value: int
-    gradient: int | None
-    line: int = 0
-
-    @property
-    def count(self) -> int:
-        """How many numbers."""
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelState:
-    """A state of the model: a tensor that is not trained. Register `next` takes the place of `value` after the update.
-
-    `next` is None in an evaluation plan, in which no state changes.
+    `init` is the initialiser's name with its arguments, numbers or (for `values`) nested tuples.
     """
 
     name: str
@@ -104,12 +85,26 @@ class ModelState:
     init_args: tuple[object, ...]
     init_text: str
     value: int
-    next: int | None
 
     @property
     def count(self) -> int:
         """How many numbers."""
         return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class ParamSpec(Tensor):
+    """A trained tensor."""
+
+    gradient: int | None
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState(Tensor):
+    """A tensor that is not trained. Register `next` takes the place of `value` after the update; in an evaluation plan it is None."""
+
+    next: int | None
 
 
 @dataclass(frozen=True, slots=True)

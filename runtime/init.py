@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..compiler.initializers import SIGNATURES
-from ..compiler.plan import ModelState, ParamSpec
+from ..compiler.plan import Tensor
 from ..dsl.diagnostics import fault
 
 Draw = NDArray[np.float64]
@@ -26,7 +26,7 @@ class Source:
     uniform: Callable[[tuple[int, ...]], Draw]
 
 
-def draw(params: Sequence[ParamSpec] | Sequence[ModelState], seed: int, rng: str = "default") -> Draw:
+def draw(params: Sequence[Tensor], seed: int, rng: str = "default") -> Draw:
     """All params, flat and in order of declaration, in float64.
 
     `rng` default: a generator of its own for every param, from the seed and its name, so that renaming or adding one moves no
@@ -64,7 +64,7 @@ def _legacy(seed: int) -> Source:
     return Source(lambda shape: np.asarray(of.randn(*shape)), lambda shape: np.asarray(of.rand(*shape)))
 
 
-def _fill(p: ParamSpec | ModelState, source: Source) -> Draw:
+def _fill(p: Tensor, source: Source) -> Draw:
     """The param's numbers: arguments by position, those not given by default."""
     defaults = list(SIGNATURES[p.init].values())
     args = [*p.init_args, *defaults[len(p.init_args) :]]

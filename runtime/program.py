@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..compiler.ops import TABLE
-from ..compiler.plan import Attrs, Line, ModelState, ParamSpec, Plan, Shape, Step, Value
+from ..compiler.plan import Attrs, Line, Plan, Shape, Step, Tensor, Value
 
 PARAMS, GRADIENTS, MODEL_STATES, STATES = 0, 1, 2, 3  # which flat array; state k of the update is STATES + k
 PIECE = 16384  # numbers in a piece of the update: five of these in float64 stay in a second-level cache
@@ -103,7 +103,7 @@ def state_ranges(plan: Plan) -> list[tuple[int, int]]:
     return _spans(plan.model_states)
 
 
-def _spans(tensors: Sequence[ParamSpec] | Sequence[ModelState]) -> list[tuple[int, int]]:
+def _spans(tensors: Sequence[Tensor]) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     start = 0
     for p in tensors:
