@@ -144,7 +144,6 @@ def _read(graph: Graph, reader: str, exprs: Iterable[Expr], seen: set[str], valu
     faults: list[Diagnostic] = []
     missing: list[str] = []
     position = 0
-    above = {v: span for v, span in values.items() if v in seen}
     for expr in exprs:
         calls = [e for e in walk(expr) if isinstance(e, Call)]
         broken = {c.function.id for c in calls} & lib.broken or any(n.id in lib.broken for n in walk(expr) if isinstance(n, Name))
@@ -170,7 +169,7 @@ def _read(graph: Graph, reader: str, exprs: Iterable[Expr], seen: set[str], valu
                 position += 1
             elif name.id not in (*RESERVED, *missing):
                 missing.append(name.id)
-                faults.append(_unknown(name, above, lib, graph))
+                faults.append(_unknown(name, [v for v in values if v in seen], lib, graph))
                 graph.nodes[reader]["broken"] = True
     return faults
 

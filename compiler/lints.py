@@ -38,17 +38,17 @@ def _without_gradient(graph: Graph, plan: Plan) -> Iterator[Diagnostic]:
 
 def _softmax_twice(graph: Graph, low: Lowering) -> Iterator[Diagnostic]:
     """At the first statement that has it."""
-    for name, attributes in graph.nodes(data=True):
-        node = low.values.get(name)
-        if not isinstance(node, Node):
-            continue
-        for n in ancestors([node]):
-            if n.op in {"softmax", "log_softmax"} and n.args[0].op == "softmax":
-                shown = low.names.get(n.args[0])
-                what = f"`{shown}` is a softmax already, and goes" if shown else "what comes from a softmax goes"
-                hint = "leave one out; a loss that ends in _with_logits has one of its own"
-                yield Diagnostic("W0103", attributes["span"], f"{what} through another one, which makes it nearly uniform", hint, WARNING)
-                return
+    found = [(name, d["span"], node) for name, d in graph.nodes(data=True) if isinstance(node := low.values.get(name), Node)]
+    twice = [n for n in ancestors(node for _, _, node in found) if n.op in {"softmax", "log_softmax"} and n.args[0].op == "softmax"]
+    if not twice:
+        return
+    reached = ((span, n) for _, span, node in found for n in ancestors([node]) if n in twice)
+    for span, n in reached:
+        shown = low.names.get(n.args[0])
+        what = f"`{shown}` is a softmax already, and goes" if shown else "what comes from a softmax goes"
+        hint = "leave one out; a loss that ends in _with_logits has one of its own"
+        yield Diagnostic("W0103", span, f"{what} through another one, which makes it nearly uniform", hint, WARNING)
+        return
 
 
 def _output_never_negative(program: Program, graph: Graph, low: Lowering) -> Iterator[Diagnostic]:
