@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault
 from ..dsl.syntax import (
+    Arg,
     Assign,
     Call,
     Check,
@@ -145,13 +146,16 @@ def argument_kinds(call: Call, lib: Library, home: str, local_functions: Iterabl
     return [(a.value, VALUE) for a in call.args]
 
 
-def section_kinds(section: Call, lib: Library, home: str) -> list[tuple[Expr, str]]:
+def section_kinds(section: Call, lib: Library, home: str) -> list[tuple[Arg, str]]:
     """Each argument of a section `f(a, b = 1)`, which stands after the one that f will be applied to, with what it stands for."""
-    name = section.function.id
-    function = lib.find(name, home)
+    return placed_kinds(section.function.id, lib.find(section.function.id, home), section.args, 1)
+
+
+def placed_kinds(name: str, function: Function | None, args: Iterable[Arg], before: int) -> list[tuple[Arg, str]]:
+    """Each argument with the kind of its parameter, `before` of whose places are taken already."""
     kinds = dict(function.kinds) if function else {p: builtin_kind(name, p) for p in BUILTINS.get(name, {})}
-    places = iter(list(kinds.values())[1:])
-    return [(a.value, kinds.get(a.name.id, VALUE) if a.name else next(places, VALUE)) for a in section.args]
+    places = iter(list(kinds.values())[before:])
+    return [(a, kinds.get(a.name.id, VALUE) if a.name else next(places, VALUE)) for a in args]
 
 
 def applied_faults(
@@ -242,7 +246,7 @@ def value_names(expr: Expr, lib: Library, home: str = "user", local_functions: I
                 elif kind == FUNCTION and isinstance(value, Call):
                     for inner, inner_kind in section_kinds(value, lib, home):
                         if inner_kind == VALUE:
-                            yield from value_names(inner, lib, home, local_functions)
+                            yield from value_names(inner.value, lib, home, local_functions)
         case _:
             for child in children(expr):
                 yield from value_names(child, lib, home, local_functions)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Arg, Assign, Call, Check, Expr, Member, Name, Param, Prime, Return, State, Statement
 from . import builtins, evaluate, shapes
-from .definitions import FUNCTION, INITIALIZER, VALUE, Function, bind, builtin_kind, builtin_signature, signature
+from .definitions import FUNCTION, INITIALIZER, Function, bind, builtin_signature, placed_kinds, signature
 from .instances import Applicable, Frame, Group, Instance, Meaning, Words
 from .ir import Node
 from .vocabulary import BUILTINS
@@ -116,11 +116,8 @@ def applicable(low: Lowering, e: Expr, frame: Frame) -> Applicable:
 
 def arguments(low: Lowering, f: Applicable, args: tuple[Arg, ...], frame: Frame, before: int) -> tuple[list[Meaning], dict[str, Meaning]]:
     """The arguments of a function that is a value, by place and by name, `before` of whose places are taken already."""
-    kinds = dict(f.function.kinds) if f.function else {p: builtin_kind(f.name, p) for p in BUILTINS[f.name]}
-    order = list(kinds.values())[before:]
-    placed = [a for a in args if a.name is None]
-    given = [argument(low, order[i] if i < len(order) else VALUE, a.value, frame) for i, a in enumerate(placed)]
-    return given, {a.name.id: argument(low, kinds.get(a.name.id, VALUE), a.value, frame) for a in args if a.name}
+    told = [(a.name, argument(low, kind, a.value, frame)) for a, kind in placed_kinds(f.name, f.function, args, before)]
+    return [m for name, m in told if name is None], {name.id: m for name, m in told if name is not None}
 
 
 def apply(low: Lowering, f: Applicable, given: list[Meaning], named: dict[str, Meaning], e: Call, frame: Frame) -> Meaning:

@@ -13,16 +13,20 @@ def verify(plan: Plan) -> None:
         for step in line.steps:
             row = TABLE[step.op]
             missing = [a for a in step.args if a not in known]
-            assert not missing, f"{line.id} {line.target}: reads {missing} before it is made"
-            assert step.out not in known, f"{line.id} {line.target}: register {step.out} is assigned twice"
+            _hold(not missing, f"{line.id} {line.target}: reads {missing} before it is made")
+            _hold(step.out not in known, f"{line.id} {line.target}: register {step.out} is assigned twice")
             shape = row.shape([plan.values[a].shape for a in step.args], dict(step.attrs))
-            assert shape == plan.values[step.out].shape, (
-                f"{line.id} {line.target}: {step.op} gives {shape}, not {plan.values[step.out].shape}"
-            )
+            stated = plan.values[step.out].shape
+            _hold(shape == stated, f"{line.id} {line.target}: {step.op} gives {shape}, not {stated}")
             known.add(step.out)
-        assert line.steps and line.steps[-1].out == line.value, f"{line.id} {line.target}: its last step does not make it"
-    assert plan.loss in known, "the loss is not computed"
+        _hold(bool(line.steps) and line.steps[-1].out == line.value, f"{line.id} {line.target}: its last step does not make it")
+    _hold(plan.loss in known, "the loss is not computed")
     for param in plan.params:
-        assert param.gradient is None or plan.values[param.gradient].shape == param.shape, (
-            f"d({param.name}) has another shape than {param.name}"
-        )
+        fits = param.gradient is None or plan.values[param.gradient].shape == param.shape
+        _hold(fits, f"d({param.name}) has another shape than {param.name}")
+
+
+def _hold(condition: bool, message: str) -> None:
+    """Raises what `assert` would, under `python -O` too."""
+    if not condition:
+        raise AssertionError(message)
