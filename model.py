@@ -20,6 +20,7 @@ from .dsl.parse import load_file, parse
 from .dsl.syntax import Program
 from .runtime import memory
 from .runtime.data import Dataset, read
+from .runtime.extras import refuse_without_libraries
 from .runtime.gradcheck import Report, check
 from .runtime.kernel import lay_out
 from .runtime.lints import lints
@@ -76,23 +77,24 @@ class Model:
     def train(self, *, on_epoch: OnEpoch | None = None, threads: int | None = None, max_memory: str = MOST_MEMORY) -> Run:
         """Trains from the start. `threads` None: as many as the plan is worth. `max_memory`: `2GB`, or a share of what is available.
 
-        `on_epoch(epoch, losses, metrics)` is called after each. MlpcError E0501 before it starts, E0503 when the loss is not finite.
+        `on_epoch(epoch, losses, metrics)` is called after each. MlpcError E0501 or E0504 before it starts, E0503 when the loss is not finite.
         """
-        self.refuse_if_over(max_memory)
+        self.refuse_what_cannot_run(max_memory)
         return train(self.plan, self.compilation.evaluation, self.dataset, self.settings, on_epoch=on_epoch, threads=threads)
 
     def trace(self, step: int = 1, *, max_memory: str = MOST_MEMORY) -> dict[str, Any]:
         """Every number of one training step, as `runtime.trace.trace` gives them."""
-        self.refuse_if_over(max_memory)
+        self.refuse_what_cannot_run(max_memory)
         return trace(self.plan, self.dataset, self.settings, step)
 
     def check(self, *, max_memory: str = MOST_MEMORY) -> Report:
         """Every param's gradient beside central differences."""
-        self.refuse_if_over(max_memory)
+        self.refuse_what_cannot_run(max_memory)
         return check(self.plan, self.dataset, self.settings)
 
-    def refuse_if_over(self, max_memory: str) -> None:
-        """MlpcError E0501 if a training would take more memory than that."""
+    def refuse_what_cannot_run(self, max_memory: str) -> None:
+        """MlpcError E0504 if a library is missing that computes a line, E0501 if a training would take more memory than that."""
+        refuse_without_libraries((self.plan, self.compilation.evaluation), self.program.source)
         rows = dict(self.dataset.schema.rows)
         predicted = memory.predict(self.plan, self.compilation.evaluation, rows, self.settings)
         memory.refuse_if_over(predicted, memory.parse_size(max_memory))

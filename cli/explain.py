@@ -95,7 +95,12 @@ def _of_name(name: str) -> tuple[dict[str, object], str]:
         written = f"{name}({', '.join(p if not default else f'{p} = {default}' for p, default in BUILTINS[name].items())})"
         document |= {"kind": "builtin", "text": written}
         parts.append(f"{written}\n\nA function of the language itself.")
-    derived = derive(name, function)
+    derived = None
+    try:
+        derived = derive(name, function)
+    except MlpcError as error:  # no library, no picture: said in its place
+        document["missing"] = error.diagnostics[0].hint
+        parts.append(f"{error.diagnostics[0].message}; its derivative and picture need it: {error.diagnostics[0].hint}")
     if derived is not None:
         document |= {"forward": _lines(derived.forward), "gradient": _lines(derived.gradient)}
         parts += ["as it runs\n" + _shown(derived.forward)] if derived.forward else []
@@ -112,7 +117,10 @@ def _of_name(name: str) -> tuple[dict[str, object], str]:
 
 
 def derive(name: str, function: Function | None) -> Derived | None:
-    """What a function of std or of the language makes of one value, derived by the compiler; None if it takes more, or owns params."""
+    """What a function of std or of the language makes of one value, derived by the compiler; None if it takes more, or owns params.
+
+    MlpcError E0504 if its numbers, without which nothing is known of it, need a library that is not installed.
+    """
     parameter = _one_value(name, function)
     if parameter is None:
         return None
@@ -124,8 +132,10 @@ def derive(name: str, function: Function | None) -> Derived | None:
         if len(column.value) > 1 and all(a == b or math.isnan(a) and math.isnan(b) for a, b in zip(column.value, row.value, strict=True)):
             return column
         return replace(_run(name, parameter, [0.0] * 6, (2, 3), weighted=len(row.value) > 1), x=())
-    except MlpcError:  # it is made for other values than a matrix of numbers
-        return None
+    except MlpcError as error:
+        if error.diagnostics[0].code == "E0504":
+            raise
+        return None  # it is made for other values than a matrix of numbers
 
 
 def _one_value(name: str, function: Function | None) -> str | None:

@@ -39,6 +39,7 @@ class Op:
     `flops` counts floating-point operations a result element (for reductions: an operand element). `title` is what a plan
     says of a gradient through it. `example` are operand arrays as nested lists, from which the tests start. `inplace`: `out` may be an operand.
     `discrete`: the result jumps or bends where operands cross, so a central difference across is no judge.
+    `library`: the module that computes it, where that is not NumPy; the extra of mlpc that installs it bears its first name.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Op:
     example: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     inplace: bool = False
     discrete: bool = False
+    library: str = ""
 
 
 def call(op: str, first: Node, *rest: Node | Fraction | int, **attrs: object) -> Node:
@@ -127,8 +129,9 @@ POSITIVE = [[0.3, 1.2, 2.0], [1.5, 0.7, 0.4]]
 
 
 def _elementwise(numpy: Callable[..., Any], vjp: Vjp | None, *example: Any, **rest: Any) -> Op:
-    """A row of a ufunc."""
-    return Op("elementwise", numpy, shapes.broadcast, vjp, example=(example, {}), inplace=isinstance(numpy, np.ufunc), **rest)
+    """A row of a ufunc, NumPy's or a library's."""
+    ufunc = isinstance(numpy, np.ufunc) or "library" in rest
+    return Op("elementwise", numpy, shapes.broadcast, vjp, example=(example, {}), inplace=ufunc, **rest)
 
 
 def _comparison(numpy: Callable[..., Any], symbol: str) -> Op:
@@ -174,7 +177,7 @@ TABLE: dict[str, Op] = {
     "sin": _elementwise(np.sin, lambda g, out, x: (g * call("cos", x),), M, facts=always(Facts(bounded=True)), title="sin"),
     "cos": _elementwise(np.cos, lambda g, out, x: (-g * call("sin", x),), M, facts=always(Facts(bounded=True)), title="cos"),
     "erf": _elementwise(kernels.erf, lambda g, out, x: (g * call("exp", -(x**2)) * TWO_OVER_ROOT_PI,), M,
-                        facts=always(Facts(bounded=True)), title="erf"),
+                        facts=always(Facts(bounded=True)), title="erf", library="scipy.special"),
     # reached by rewriting: safe at any size of the argument
     "sigmoid": _elementwise(kernels.sigmoid, lambda g, out, x: (g * out * (1 - out),), M, facts=always(Facts(nonnegative=True, bounded=True)),
                             flops=4, title="sigmoid"),

@@ -71,6 +71,7 @@ TITLES: dict[str, str] = {
     "E0501": "not enough memory",
     "E0502": "the file cannot be read",
     "E0503": "training stopped: the loss is not a finite number",
+    "E0504": "a library is not installed",
 }
 
 

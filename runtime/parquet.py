@@ -10,6 +10,7 @@ import numpy as np
 from ..dsl.diagnostics import fault
 from ..dsl.syntax import Span
 from .columns import Column, Rows, Table
+from .extras import install
 
 
 def open_table(path: Path, span: Span) -> Table:
@@ -19,7 +20,7 @@ def open_table(path: Path, span: Span) -> Table:
         from pyarrow import parquet
     except ImportError as error:
         raise fault("E0401", span, f"{path.name} is a .parquet file, and pyarrow, which reads those, is not installed",
-                    "pip install mlpc[parquet]") from error  # fmt: skip
+                    install("parquet")) from error  # fmt: skip
     try:
         with parquet.ParquetFile(path) as file:
             names, rows = tuple(file.schema_arrow.names), file.metadata.num_rows

@@ -244,7 +244,7 @@ def test_parquet_at_fault() -> None:
 
 def test_without_pyarrow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with said("E0401 2: t.parquet is a .parquet file, and pyarrow, which reads those, is not installed | pip install mlpc[parquet]"):
+    with said("E0401 2: t.parquet is a .parquet file, and pyarrow, which reads those, is not installed | pip install 'mlpc[parquet]'"):
         table(b"PAR1", "x = a", name="t.parquet")
 
 

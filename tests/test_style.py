@@ -27,6 +27,7 @@ LIBRARIES = {  # every dependency, and the only places that may import it
     "numpy": ("runtime/", "cli/", "__init__.py", "compiler/ops", "compiler/kernels"),  # the op table says what runs: its NumPy column
     "pyarrow": ("runtime/parquet.py",),  # an extra
     "rich": ("cli/",),
+    "scipy": ("compiler/kernels",),  # an extra
     "threadpoolctl": ("runtime/", "cli/"),
 }
 UNSAFE = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}
