@@ -1,55 +1,20 @@
 """One reverse sweep over the nodes: d loss / d value for every named value and every param.
 
-The sweep carries (scalar, node): every vjp is linear, so signs, constants and 1/N ride outside, and cotangents that
-meet with the same |scalar| add inside it. The scalar is put back at a named value, at a value with several readers,
-and before what is not elementwise (a product, a sum over the batch): a difference is swapped if negative, then the
-number, then `/ N`, a division because times 1/N differs in the last bit.
+The sweep carries (scalar, node), whose arithmetic is `cotangents`. The scalar is put back at a named value, at a value with
+several readers, and before what is not elementwise (a product, a sum over the batch).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 from . import shapes
-from .constants import Number
+from .cotangents import Scalar, Term, chosen_sides, combine, peel, put_back
 from .ir import Node, ancestors
 from .ops import TABLE, call
 
 SILENT = {"neg", "add", "sub", "sum", "mul", "div", "broadcast", "reshape"}  # say so only where nothing else gives a reason
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """`number * N**rows`."""
-
-    number: Number = Fraction(1)
-    rows: int = 0
-
-    def __mul__(self, other: Scalar) -> Scalar:
-        return Scalar(self.number * other.number, self.rows + other.rows)
-
-    @property
-    def key(self) -> tuple[Number, int]:
-        """What must agree for two cotangents to add inside."""
-        return abs(self.number), self.rows
-
-    @property
-    def negative(self) -> bool:
-        """Whether the number is below 0."""
-        return self.number < 0
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A contribution to a cotangent: scalar times node, through which reader, and why."""
-
-    scalar: Scalar
-    node: Node
-    reader: int
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +72,7 @@ def send(
     if vjp is None or not node.args:
         return []
     full = g if g.shape == node.shape else call("broadcast", g, shape=node.shape)
+    choices, full = chosen_sides(full, kept) if TABLE[node.op].kind == "elementwise" else ((), full)
     sent: list[tuple[Node, Term]] = []
     mark = len(node.ir.fired)
     for i, (arg, part) in enumerate(zip(node.args, vjp(full, node, *node.args), strict=True)):
@@ -114,6 +80,8 @@ def send(
             continue
         factor, bare = peel(part, kept)
         total = scalar * factor
+        for condition, side in choices:
+            bare = call("where", condition, *((bare, 0), (0, bare))[side])
         spread = sums_over_batch(bare, arg)
         if spread:
             total, bare = Scalar(), put_back(total, bare, kept)
@@ -122,109 +90,6 @@ def send(
         why = (*reason(node, i, spread), *facts_used(node.ir.fired[mark:], names))
         sent.append((arg, Term(total * more, bare, node.id, tuple(dict.fromkeys((*why, *reasons))))))
     return sent
-
-
-def combine(terms: list[Term], kept: Collection[Node] = ()) -> tuple[Scalar, Node, tuple[str, ...]]:
-    """The sum of the terms as one (scalar, node), in the order of their readers in the forward pass."""
-    ordered = sorted(terms, key=lambda t: t.reader)
-    reasons = tuple(dict.fromkeys(r for t in ordered for r in t.reasons))
-    groups: dict[tuple[Number, int], list[Term]] = {}
-    for term in ordered:
-        groups.setdefault(term.scalar.key, []).append(term)
-    sums: list[tuple[Scalar, Node]] = []
-    for group in groups.values():
-        first = next((t for t in group if not t.scalar.negative), group[0])
-        total, sign = first.node, first.scalar
-        for term in group:
-            if term is not first:
-                total = total + term.node if term.scalar.negative == sign.negative else total - term.node
-        sums.append((sign, total))
-    if len(sums) == 1:
-        return *sums[0], reasons
-    sums.sort(key=lambda s: s[0].negative)
-    total = put_back(*sums[0], kept)
-    for scalar, node in sums[1:]:
-        if scalar.negative:
-            total = total - put_back(Scalar(-scalar.number, scalar.rows), node, kept)
-        else:
-            total = total + put_back(scalar, node, kept)
-    return Scalar(), total, reasons
-
-
-def peel(node: Node, kept: Collection[Node] = ()) -> tuple[Scalar, Node]:
-    """The constant factors of a product, and what is left: -(2 * x) / N gives (-2, N^-1) and x. What is `kept` stays whole."""
-    if node in kept:
-        return Scalar(), node
-    known = as_scalar(node)
-    if known is not None:
-        return known, node.ir.const(1)
-    match node.op:
-        case "neg":
-            scalar, rest = peel(node.args[0], kept)
-            return Scalar(Fraction(-1)) * scalar, rest
-        case "mul":
-            (s, a), (t, b) = peel(node.args[0], kept), peel(node.args[1], kept)
-            if s == Scalar() and t == Scalar():
-                return Scalar(), node
-            return s * t, a * b
-        case "div":
-            (s, a), below = peel(node.args[0], kept), as_scalar(node.args[1])
-            if below is not None and below.number != 0:
-                return s * Scalar(1 / below.number, -below.rows), a
-            return (s, a / node.args[1]) if s != Scalar() else (s, node)
-        case "broadcast" | "reshape" | "transpose" | "pad" | "slice" | "alias":
-            scalar, rest = peel(node.args[0], kept)
-            if scalar == Scalar() or node.op == "alias":
-                return Scalar(), node
-            return scalar, rest.ir.make(node.op, rest, **dict(node.attrs))
-        case _:
-            return Scalar(), node
-
-
-def as_scalar(node: Node) -> Scalar | None:
-    """The scalar that a node of constants and N is, if it is one."""
-    if node.op == "const" and node.value is not None and math.isfinite(node.value):
-        return Scalar(node.value)
-    if node.op == "symbol" and node.attr("name") == "N":
-        return Scalar(Fraction(1), 1)
-    if node.op == "mul" and not node.shape:
-        a, b = as_scalar(node.args[0]), as_scalar(node.args[1])
-        return a * b if a and b else None
-    return None
-
-
-def put_back(scalar: Scalar, node: Node, kept: Collection[Node] = ()) -> Node:
-    """scalar * node as a textbook writes it: `(p - y) / N`, `0.0002 * w`, `2 * d / (3 * N)`."""
-    number, ir = scalar.number, node.ir
-    if node.op == "broadcast" and node not in kept:
-        return ir.make("broadcast", put_back(scalar, node.args[0], kept), **dict(node.attrs))
-    if number < 0 and node.op == "sub" and node not in kept:
-        node, number = node.args[1] - node.args[0], -number
-    if number < 0 and (abs(number) == 1 or isinstance(number, Fraction) and not _terminates(number)):
-        node, number = -node, -number
-    top, bottom = number, Fraction(1)
-    if isinstance(number, Fraction) and not _terminates(number):
-        top, bottom = Fraction(number.numerator), Fraction(number.denominator)
-        if _terminates(1 / number) and len(repr(float(1 / number))) <= len(f"{top}{bottom}"):
-            top, bottom = Fraction(1), 1 / number  # `x / 0.7` rather than `10 * x / 7`
-    if top != 1:
-        node = ir.const(top) * node
-    n = ir.leaf("symbol", (), name="N")
-    for _ in range(scalar.rows):
-        node = n * node
-    below = ir.const(bottom)
-    for _ in range(-scalar.rows):
-        below = below * n
-    return node / below
-
-
-def _terminates(number: Fraction) -> bool:
-    """Whether the decimal of a fraction ends soon, so that it reads as a number."""
-    rest = number.denominator
-    for prime in (2, 5):
-        while rest % prime == 0:
-            rest //= prime
-    return rest == 1 and len(repr(float(number))) <= 12
 
 
 def sums_over_batch(part: Node, arg: Node) -> bool:

@@ -156,7 +156,7 @@ TABLE: dict[str, Op] = {
     "add": _elementwise(np.add, lambda g, out, a, b: (g, g), M, V, symbol="+", precedence=SUM, facts=fact_rules.add, title="sum"),
     "sub": _elementwise(np.subtract, lambda g, out, a, b: (g, -g), M, V, symbol="-", precedence=SUM, facts=fact_rules.sub, title="difference"),
     "mul": _elementwise(np.multiply, lambda g, out, a, b: (g * b, g * a), M, V, symbol="*", precedence=PRODUCT, facts=fact_rules.mul, title="product"),
-    "div": _elementwise(np.divide, lambda g, out, a, b: (g / b, -(g * out / b)), M, V, symbol="/", precedence=PRODUCT, facts=fact_rules.div,
+    "div": _elementwise(np.divide, lambda g, out, a, b: (g / b, -(g / b * out)), M, V, symbol="/", precedence=PRODUCT, facts=fact_rules.div,
                         title="quotient"),
     "pow": _elementwise(np.power, _pow, POSITIVE, V, symbol="^", precedence=POWER, facts=fact_rules.power, title="power"),
     "max": _elementwise(np.maximum, lambda g, out, a, b: (g * call("gt", out, b), g * call("le", out, b)), M, V, title="max", discrete=True,
@@ -192,10 +192,9 @@ TABLE: dict[str, Op] = {
     # choice
     "where": Op("elementwise", kernels.where, shapes.broadcast, _where, example=(([[1, 0, 1], [0, 0, 1]], M, V), {}), title="where",
                 facts=lambda args, shape, attrs: fact_rules.same(args[1:], shape, attrs), discrete=True),
-    "argmax": Op("rowwise", kernels.argmax, shapes.argmax, None, always(Facts(nonnegative=True, integer=True, bounded=True)),
-                 example=((M,), {}), discrete=True),
+    "argmax": Op("rowwise", kernels.argmax, shapes.argmax, None, fact_rules.argmax, example=((M,), {}), discrete=True),
     "rank": Op("columns", kernels.rank, shapes.rows, None, always(Facts(nonnegative=True, positive=True)), example=((M,), {}), discrete=True),
-    "onehot": Op("rowwise", kernels.onehot, shapes.widen, None, always(ZERO_ONE), example=(([[0.0], [2.0]],), {"size": 3}), discrete=True),
+    "onehot": Op("rowwise", kernels.onehot, shapes.widen, None, fact_rules.onehot, example=(([[0.0], [2.0]],), {"size": 3}), discrete=True),
     # chance: x gives the shape; `stream` names the draw, so that no two are one
     "bernoulli": Op("random", kernels.bernoulli, lambda s, attrs: s[1], None, always(ZERO_ONE), discrete=True,
                     example=((0.3, M), {"stream": "example"})),
@@ -206,6 +205,11 @@ TABLE: dict[str, Op] = {
     # products of matrices
     "matmul": Op("matmul", np.matmul, shapes.matmul, lambda g, out, a, b: (g @ b.T, a.T @ g), symbol="@", precedence=PRODUCT, title="matmul",
                  example=((M, W), {})),
+    # that of one-hot rows with a matrix, reached by rewriting, and the same of its transpose
+    "gather": Op("move", kernels.gather, shapes.gather, lambda g, out, w, i: (call("scatter_add", g, i, size=w.shape[0]), None), flops=0,
+                 title="gather", example=((W, [[0.0], [2.0]]), {}), discrete=True),
+    "scatter_add": Op("move", kernels.scatter_add, shapes.scatter_add, lambda g, out, x, i: (call("gather", g, i), None),
+                      title="scatter_add", example=((M, [[2.0], [0.0]]), {"size": 4}), discrete=True),
     # arrangement
     "transpose": Op("view", kernels.transpose, shapes.transpose, lambda g, out, x: (g.T,), flops=0, title="transpose", example=((M,), {})),
     "reshape": Op("view", kernels.reshape, shapes.given, lambda g, out, x: (call("reshape", g, shape=x.shape),), fact_rules.same, flops=0,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from .autodiff import as_scalar
+from .cotangents import as_scalar
 from .instances import Words
 from .ir import Node
 from .notation import Notation

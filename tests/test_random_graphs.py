@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from mlpc.compiler import autodiff
-from mlpc.compiler.autodiff import Scalar, gradients
+from mlpc.compiler.autodiff import gradients
+from mlpc.compiler.cotangents import Scalar
 from mlpc.compiler.ops import TABLE, ShapeError, call
 from mlpc.compiler.simplify import NAMES, RULES
 
