@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from lark.parsers.lalr_analysis import Shift
 from lark.parsers.lalr_parser_state import ParserState
@@ -12,11 +12,19 @@ from .recovery import CLOSERS, Mark, Place
 from .slips import HINTS, ITEMS, STATEMENTS, WORDS
 from .syntax import Source, Span
 
-_VALUE = {"NAME", "NUMBER", "STRING", "PRIMED", "LPAR", "LSQB", "MINUS"}
-_OPERATOR = {"PLUS", "MINUS", "STAR", "SLASH", "AT", "CARET", "COMPARE", "PIPE", "LSQB", "DOT", "LPAR"}
-_HUMAN = {
-    "EQUAL": "`=`", "TILDE": "`~`", "LPAR": "`(`", "LSQB": "`[`", "COLON": "`:`", "COMMA": "`,`", "NAME": "a name",
+_OPERATOR = frozenset(("PLUS", "MINUS", "STAR", "SLASH", "AT", "CARET", "PIPE", "LSQB"))
+_GROUPS = (  # terminals that come together, and have one word
+    (frozenset(("NAME", "NUMBER", "STRING", "PRIMED", "LPAR", "LSQB", "MINUS")), "a value"),
+    (_OPERATOR | {"COMPARE"}, "an operator"),
+    (_OPERATOR, "an operator that does not compare"),
+    (frozenset(word.upper() for word in ITEMS), f"one of {', '.join(ITEMS)}"),
+    (frozenset(("NAME", "PRIMED", *(word.upper() for word in STATEMENTS))), "a statement"),
+)
+_WORDS = {
+    "PLUS": "`+`", "MINUS": "`-`", "STAR": "`*`", "SLASH": "`/`", "AT": "`@`", "CARET": "`^`", "COMPARE": "a comparison", "PIPE": "`|>`",
+    "EQUAL": "`=`", "TILDE": "`~`", "LPAR": "`(`", "LSQB": "`[`", "DOT": "`.`", "COLON": "`:`", "COMMA": "`,`", "NAME": "a name",
     "STRING": 'a text in "..."', "RPAR": "`)`", "RSQB": "`]`", "LBRACE": "`{`", "RBRACE": "`}`", "_NL": "the end of the line",
+    "$END": "the end of the text",
 }  # fmt: skip
 
 
@@ -35,6 +43,18 @@ def syntax_fault(source: Source, place: Place, expected: set[str]) -> Diagnostic
     )
 
 
+def in_words(terminals: Collection[str]) -> str:
+    """What can stand at a place, for people: other terminals, another text (tests/test_parse_states.py)."""
+    rest = set(terminals)
+    parts: list[str] = []
+    for group, word in _GROUPS:
+        if group <= rest:
+            parts.append(word)
+            rest -= group
+    *most, last = [*parts, *(word for terminal, word in _WORDS.items() if terminal in rest)] or [""]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
 def expected_at(state: ParserState[int]) -> set[str]:
     """The terminals that can really come next: the table alone also lists some that a reduction would lead astray."""
     conf = state.parse_conf
@@ -49,9 +69,10 @@ def expected_at(state: ParserState[int]) -> set[str]:
                 possible.add(terminal)
                 break
             del stack[len(stack) - len(action[1].expansion) :]
-            if stack[-1] == conf.end_state:
-                break
             stack.append(conf.states[stack[-1]][action[1].origin.name][1])
+            if stack[-1] == conf.end_state:
+                possible.add(terminal)
+                break
     return possible
 
 
@@ -124,7 +145,7 @@ def _word_fault(source: Source, place: Place) -> Diagnostic | None:
 def _shape_fault(source: Source, place: Place, expected: set[str]) -> Diagnostic | None:
     found, before = place.found, place.before
     if not before and "DATA" in expected:
-        return _top_level(source, place)
+        return _top_level(source, place, expected)
     if before and before[-1].kind == "number" and before[-1].end == found.start and (found.kind in {"word", "number"} or found.text == "."):
         return _number_fault(source, before[-1], found, place)
     if found.text in {"<", "<=", ">", ">=", "==", "!="} and "PLUS" in expected and "COMPARE" not in expected:
@@ -137,11 +158,11 @@ def _shape_fault(source: Source, place: Place, expected: set[str]) -> Diagnostic
     return None
 
 
-def _top_level(source: Source, place: Place) -> Diagnostic:
+def _top_level(source: Source, place: Place, expected: set[str]) -> Diagnostic:
     """The first word of a line outside all braces is none of the allowed ones."""
     found, after = place.found, place.after
     if found.kind != "word":
-        return _plain_fault(source, place, {"DATA"})
+        return _plain_fault(source, place, expected)
     if found.text in STATEMENTS:
         where = {"from": "`data`", "param": "`model` or a `block`", "state": "a `block` or an `update`", "return": "a `fn` or a `block`"}
         return Diagnostic("E0107", _span(source, found), f"`{found.text}` stands inside {where[found.text]}, not at the top of a file")
@@ -184,14 +205,23 @@ def _number_fault(source: Source, number: Mark, found: Mark, place: Place) -> Di
 
 def _plain_fault(source: Source, place: Place, expected: set[str]) -> Diagnostic:
     found, before = place.found, place.before
-    needed = _one_of(expected, bool(place.brackets))
-    after = f" after `{printable(before[-1].text)}`" if before else ""
+    needed = in_words(expected)
+    after = f" after `{printable(_last(before))}`" if before else ""
     if found.kind == "sign" and found.text in {"$", "?", "`", "\\"} and found.text not in HINTS:
         what = "a backtick" if found.text == "`" else f"`{found.text}`"
         return Diagnostic("E0102", _span(source, found), f"{what} has no meaning in the language", f"needed here: {needed}")
     what = {"newline": "the end of the line", "end": "the end of the text"}.get(found.kind, f"`{printable(found.text)}`")
     message = f"found {what}{after}{'; needed: ' if needed else ''}{needed}"
     return _fault(source, found, message, _hint(place, expected))
+
+
+def _last(before: tuple[Mark, ...]) -> str:
+    """The last piece as it is written; a prime belongs to its name."""
+    match before:
+        case (*_, Mark(kind="word", text=name, end=end), Mark(text="'", start=start)) if start == end:
+            return f"{name}'"
+        case _:
+            return before[-1].text
 
 
 def _hint(place: Place, expected: set[str]) -> str:
@@ -231,30 +261,6 @@ def _equals_hint(place: Place) -> str:
     if place.brackets:
         return "an argument is given by `name = value`, and `==` compares"
     return "`=` stands once, after one plain name; `==` compares"
-
-
-def _one_of(expected: set[str], bracketed: bool) -> str:
-    """The terminals in words, values and operators each as one."""
-    rest = set(expected) - ({"_NL"} if bracketed else set())
-    parts: list[str] = []
-    if {"NAME", "NUMBER"} <= rest:
-        parts.append("a value")
-        rest -= _VALUE
-    if "PLUS" in rest:
-        parts.append("an operator")
-        rest -= _OPERATOR
-    if "DATA" in rest:
-        parts.append(f"one of {', '.join(ITEMS)}")
-    if "RETURN" in rest:
-        parts.append("a statement")
-        rest.discard("NAME")
-    parts += [word for terminal, word in _HUMAN.items() if terminal in rest]
-    return _joined(parts)
-
-
-def _joined(parts: Iterable[str]) -> str:
-    *most, last = list(parts) or [""]
-    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _span(source: Source, mark: Mark) -> Span:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import cast
 
 from lark import Lark, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.parsers.lalr_parser_state import ParserState
 
 from .build import Builder, span_of
 from .checks import Item, checked, checked_value, missing_returns
@@ -102,11 +104,12 @@ def _read(source: Source, start: str) -> _Reading:
                 marks = marks_of(text)
                 offset = _offset(error, text)
                 place = place_of(marks, offset)
-                expected = expected_at(error.interactive_parser.parser_state)  # pyright: ignore
+                expected = expected_at(_before(error, text, start))
                 if offset > place.found.start:  # within `**` or `==`: what could follow its first half helps nobody
                     expected = {"EQUAL"} if place.found.text == "==" else set[str]()
                 new = syntax_fault(source, place, expected)
-                if new.span and new.span.line not in odd_lines:  # what stands in for an odd character is a guess
+                told = {d.span.start for d in faults if d.span}  # a second fault of one place follows from how the first was mended,
+                if new.span and new.span.start not in told and new.span.line not in odd_lines:  # and one beside a stand-in from a guess
                     faults.append(new)
                 again = repaired(text, marks, place, can_end(expected))
             except MlpcError as error:
@@ -119,6 +122,18 @@ def _read(source: Source, start: str) -> _Reading:
     finally:
         SOURCE.reset(token)
     return _Reading(None, faults, stand_ins)
+
+
+def _before(error: UnexpectedInput, text: str, start: str) -> ParserState[int]:
+    """The parser as it was when it met what it did not expect: the error's own has gone on to what that could have ended."""
+    reading = parser().parse_interactive(text + "\n", start)
+    end = None if isinstance(error, UnexpectedToken) and error.token.type == "$END" else error.pos_in_stream
+    with suppress(UnexpectedInput):  # what no state knows is found by the lexer
+        for token in reading.lexer_thread.lex(reading.parser_state):
+            if token.start_pos == end:
+                break
+            reading.feed_token(token)
+    return reading.parser_state
 
 
 def _offset(error: UnexpectedInput, text: str) -> int:

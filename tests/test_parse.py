@@ -421,7 +421,7 @@ def test_setting_faults() -> None:
         "1 2": "found `2` after `1`; needed: an operator or the end of the line",
         "(1": "this `(` is not closed before the end of the text",
         "}": "this `}` closes nothing",
-        "a = 3": "found `=` after `a`; needed: an operator or the end of the line",
+        "a = 3": "found `=` after `a`; needed: an operator, `(`, `.` or the end of the line",
         "1e400": "a number is at most 1.7976931348623157e+308",
         "π": "`π` is U+03C0; names are made of the letters a-z, A-Z, digits and `_`",
     }
