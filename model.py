@@ -11,18 +11,20 @@ from typing import Any
 
 from .compiler import graph as graphs
 from .compiler.footprint import Footprint
+from .compiler.imports import import_faults
 from .compiler.pipeline import Compilation, compile, compile_prediction, undisturbed
 from .compiler.plan import Plan
 from .compiler.settings import Settings, override
 from .compiler.survey import survey
 from .dsl.diagnostics import Diagnostic, MlpcError
-from .dsl.parse import load_file, parse
+from .dsl.parse import read_file, read_program
 from .dsl.syntax import Program
 from .runtime import memory
 from .runtime.data import Dataset, read
 from .runtime.extras import refuse_without_libraries
 from .runtime.gradcheck import Report, check
 from .runtime.kernel import lay_out
+from .runtime.link import linked
 from .runtime.lints import lints
 from .runtime.program import expand
 from .runtime.trace import trace
@@ -101,21 +103,32 @@ class Model:
 
 
 def load(path: str | os.PathLike[str], overrides: Iterable[str] = (), *, data_root: str | os.PathLike[str] | None = None) -> Model:
-    """The model in a file; its data is read beneath its folder, or beneath `data_root`. `overrides`: as in `train.epochs=5`.
+    """The model in a file; its data and its imports are read beneath its folder, or beneath `data_root`. `overrides`: as in `train.epochs=5`.
 
     MlpcError with every fault that can be found.
     """
     began = time.perf_counter()
     place = Path(path)
-    program = override(load_file(place), overrides)
-    return _assembled(program, place.parent, Path(data_root) if data_root is not None else None, began)
+    root = Path(data_root) if data_root is not None else None
+    program = override(_whole(read_file(place), place.name, place, place.parent, root), overrides)
+    return _assembled(program, place.parent, root, began)
 
 
 def loads(text: str, folder: str | os.PathLike[str] | None = None, overrides: Iterable[str] = ()) -> Model:
-    """The model in a text; its data is read beneath `folder`, and without one it must stand in the text."""
+    """The model in a text; its data and its imports are read beneath `folder`, and without one all must stand in the text."""
     began = time.perf_counter()
-    program = override(parse(text, "model.mlp"), overrides)
-    return _assembled(program, Path(folder) if folder is not None else None, None, began)
+    place = Path(folder) if folder is not None else None
+    program = override(_whole(text, "model.mlp", None, place, None), overrides)
+    return _assembled(program, place, None, began)
+
+
+def _whole(text: str | bytes, name: str, path: Path | None, folder: Path | None, data_root: Path | None) -> Program:
+    """The program with all that it imports. Where it has faults of syntax, those of its imports are raised with them."""
+    program, faults = read_program(text, name, path)
+    program = linked(program, folder, data_root)
+    if faults:
+        raise MlpcError(*faults, *import_faults(program))
+    return program
 
 
 def _assembled(program: Program, folder: Path | None, data_root: Path | None, began: float) -> Model:

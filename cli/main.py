@@ -122,7 +122,7 @@ def _command(commands: Any, name: str, purpose: str, example: str) -> argparse.A
         "--set", action="append", default=[], metavar="train.KEY=VALUE", help="in place of what the file says; may be repeated"
     )
     made.add_argument("--seed", type=_count, metavar="N", help="short for --set train.seed=N")
-    made.add_argument("--data-root", metavar="DIR", help="read data beneath DIR instead of the model's folder")
+    made.add_argument("--data-root", metavar="DIR", help="let data and imports be read beneath DIR too, beside the model's folder")
     return made
 
 

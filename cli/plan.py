@@ -77,19 +77,19 @@ def _numbers(model: Model) -> Iterator[tuple[str, str, str]]:
     given = bind(call, signature(function)[2:], function.name)  # the first two stand for a param and its gradient
     for parameter in function.definition.parameters[2:]:
         if parameter.name.id in given:
-            yield f"optimizer.{parameter.name.id}", _one_line(given[parameter.name.id]), _where(given[parameter.name.id])
+            yield f"optimizer.{parameter.name.id}", _one_line(given[parameter.name.id]), _where(model, given[parameter.name.id])
         elif parameter.default is not None:
-            yield f"optimizer.{parameter.name.id}", _one_line(parameter.default), f"default, {_place(parameter.default.span)}"
+            yield f"optimizer.{parameter.name.id}", _one_line(parameter.default), f"default, {_place(model, parameter.default.span)}"
 
 
 def _one_line(e: Expr) -> str:
     return " ".join(e.span.text.split())
 
 
-def _where(e: Expr) -> str:
-    return "command line" if e.span.source.name.startswith("--set") else _place(e.span)
+def _where(model: Model, e: Expr) -> str:
+    return "command line" if e.span.source.name.startswith("--set") else _place(model, e.span)
 
 
-def _place(span: Span) -> str:
-    """`line 14`, or `std/losses.mlp:4` for text that is not the user's."""
-    return f"{span.source.name}:{span.line}" if span.source.name.startswith("std/") else f"line {span.line}"
+def _place(model: Model, span: Span) -> str:
+    """`line 14`, or `std/losses.mlp:4` for text of another file."""
+    return f"line {span.line}" if span.source is model.program.source else f"{span.source.name}:{span.line}"

@@ -37,7 +37,7 @@ def training_plan(program: Program, low: Lowering, settings: Settings) -> Plan:
     for node in (*params, *(d.node for d in low.states)):
         registers.leaf(node)
     names = tuple(p.name for p in low.params)
-    update, states, w, dw = update_lines(low, registers, lower_update(low, settings), names)
+    update, states, w, dw = update_lines(low, registers, lower_update(low, settings), names, program.source)
     specs = param_specs(low, {p: (registers.of[p], registers.of[adjoints[p].node]) for p in params})
     producers = {line.target: line.id for line in (*forward, *gradient)}
     lines = connected([*forward, *gradient], producers)

@@ -47,12 +47,16 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """All definitions that a program sees. `notes` say which of std's the user's shadow; `broken` are those at fault."""
+    """All definitions that a program sees. `notes` say which of std's the user's shadow; `broken` are those at fault.
+
+    `unread`: not all that is imported could be read, and a name that is not known may stand there.
+    """
 
     user: Mapping[str, Function]
     std: Mapping[str, Function]
     notes: tuple[str, ...] = field(default=())
     broken: frozenset[str] = frozenset()
+    unread: bool = False
 
     def find(self, name: str, home: str = "user") -> Function | None:
         """The definition that `name` means in the user's text or in std's; None for the language's own and the unknown."""

@@ -162,7 +162,7 @@ def _remedy(low: Lowering, e: Expr, operands: list[tuple[Expr, Node]], frame: Fr
         if a.shape and b.op == "param" and (where := _line(low, text, b)) and "N" not in a.shape[1:]:
             wanted = (a.shape[-1], b.shape[1] if len(b.shape) == 2 else "k")
             what = "" if len(b.shape) == 2 else ", where k is the width of the product"
-            return f"change line {where} to  param {text.span.text} {shapes.show(wanted)}{what}"
+            return f"change {where} to  param {text.span.text} {shapes.show(wanted)}{what}"
         if len(a.shape) == 2 and b.shape[-1:] == a.shape[:1] and shapes.batched(b.shape):
             return f"write  {shown[1]} @ {shown[0]}"
         if shapes.batched(a.shape) and shapes.batched(b.shape):
@@ -172,16 +172,19 @@ def _remedy(low: Lowering, e: Expr, operands: list[tuple[Expr, Node]], frame: Fr
         other = max((m.shape for j, (_, m) in enumerate(operands) if j != i), key=len)
         if n.op == "param" and other and (where := _line(low, text, n)):
             wanted = other[-len(n.shape) :] if not shapes.batched(other) else other[-1:]
-            return f"change line {where} to  param {text.span.text} {shapes.show(wanted)}"
+            return f"change {where} to  param {text.span.text} {shapes.show(wanted)}"
     widths = [n.shape[-1] for _, n in operands if n.shape and n.shape[-1] != 1]
     return f"give both the same width, {' or '.join(str(w) for w in dict.fromkeys(widths))}"
 
 
 def _where(low: Lowering, e: Expr, n: Node) -> str:
     line = _line(low, e, n)
-    return f" (line {line})" if line else ""
+    return f" ({line})" if line else ""
 
 
-def _line(low: Lowering, e: Expr, n: Node) -> int:
-    """The line on which the model or the data gives this name this value, or 0."""
-    return low.spans[e.id].line if isinstance(e, Name) and e.id in low.spans and low.values.get(e.id) is n else 0
+def _line(low: Lowering, e: Expr, n: Node) -> str:
+    """The line on which the model or the data gives this name this value, or ''."""
+    if not isinstance(e, Name) or e.id not in low.spans or low.values.get(e.id) is not n:
+        return ""
+    span = low.spans[e.id]
+    return span.told_from(span if e.span.source.of_std else e.span)

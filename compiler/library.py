@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
+from dataclasses import replace
+from importlib import resources
 
 import networkx as nx
 
@@ -23,6 +24,7 @@ from .definitions import (
     taken,
     value_names,
 )
+from .imports import files, import_faults
 from .vocabulary import BUILTINS, RESERVED
 
 ARTICLES = {"fn": "a fn", "block": "a block", "update": "an update"}
@@ -39,19 +41,22 @@ def library(program: Program) -> Library:
 def collect(program: Program) -> tuple[Library, list[Diagnostic]]:
     """The library of a program and the faults of its definitions; those that have one are its `broken`."""
     std = standard()
-    user, faults, broken = _collect(program.definitions, "user", std)
-    lib = Library(user, std, tuple(f"`{n}` here shadows the standard library's" for n in user if n in std))
+    told = list(import_faults(program))
+    user, faults, broken = _collect([d for file in files(program) for d in file.definitions], "user", std)
+    notes = tuple(f"`{n}` {_home(f, program)} shadows the standard library's" for n, f in user.items() if n in std)
+    lib = Library(user, std, notes, unread=bool(told))
     _spread(broken, user)
     for name, function in user.items():
         found = list(_check_body(function, lib)) if name not in broken else []
         faults.extend(found)
         broken |= {name} if found else set()
     _spread(broken, user)
-    faults.extend(
-        Diagnostic("E0109", i.span, "`import` is part of the language and not built yet", "copy the definitions into this file")
-        for i in program.imports
-    )
-    return Library(user, std, lib.notes, frozenset(broken)), faults
+    return replace(lib, broken=frozenset(broken)), told + faults
+
+
+def _home(function: Function, program: Program) -> str:
+    source = function.definition.span.source
+    return "here" if source is program.source else f"in {source.name}"
 
 
 def _spread(broken: set[str], user: Mapping[str, Function]) -> None:
@@ -65,7 +70,7 @@ def _spread(broken: set[str], user: Mapping[str, Function]) -> None:
 @functools.cache
 def standard() -> Mapping[str, Function]:
     """The standard library, parsed once a process."""
-    texts = sorted((p for p in files("mlpc.std").iterdir() if p.name.endswith(".mlp")), key=lambda p: p.name)
+    texts = sorted((p for p in resources.files("mlpc.std").iterdir() if p.name.endswith(".mlp")), key=lambda p: p.name)
     definitions = [d for p in texts for d in parse(p.read_text("utf-8"), f"std/{p.name}").definitions]
     return _collect(definitions, "std", {})[0]
 
@@ -87,8 +92,9 @@ def _collect(
         calls.add_edges_from((name, c.id) for c in _called(d) if c.id in by_name)
     circular: set[str] = set()
     unusable = {d.name.id for d in definitions if d.name.id not in by_name or by_name[d.name.id] is not d}
-    for circle in sorted(nx.simple_cycles(calls), key=lambda c: min(by_name[n].span.start for n in c)):
-        start = min(range(len(circle)), key=lambda i: by_name[circle[i]].span.start)
+    order = {name: i for i, name in enumerate(by_name)}
+    for circle in sorted(nx.simple_cycles(calls), key=lambda c: min(order[n] for n in c)):
+        start = min(range(len(circle)), key=lambda i: order[circle[i]])
         path = circle[start:] + circle[:start]
         round_trip = " calls ".join(f"`{n}`" for n in (*path, path[0]))
         hint = "there is no recursion: write the steps one after another, each with a name"
@@ -109,7 +115,7 @@ def _name_faults(d: Definition, by_name: Mapping[str, Definition]) -> Iterator[D
         yield Diagnostic("E0207", d.name.span, f"`{d.name.id}` is a function of the language itself", hint)
     elif d.name.id in by_name:
         first = by_name[d.name.id].name.span
-        yield Diagnostic("E0203", d.name.span, f"`{d.name.id}` is already defined on line {first.line}", hint)
+        yield Diagnostic("E0203", d.name.span, f"`{d.name.id}` is already defined on {first.told_from(d.name.span)}", hint)
     elif d.name.id in RESERVED:
         yield from taken(d.name, ())
     seen: list[str] = []

@@ -89,7 +89,7 @@ def unwatchable(criteria: Iterable[Criterion | None], low: Lowering, schema: Sch
 def _direction(item: Arg, lib: Library) -> bool | None:
     """Whether a larger one is better: of a metric of std true, of a loss of std false, of one's own None."""
     found = lib.find(item.value.function.id) if isinstance(item.value, Call) else None
-    place = found.definition.span.source.name if found is not None else ""
+    place = found.definition.span.source.name if found is not None and found.home == "std" else ""
     return {LARGER: True, SMALLER: False}.get(place)
 
 

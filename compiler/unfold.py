@@ -205,11 +205,12 @@ def _told_at(low: Lowering, e: Call, function: Function, frame: Frame) -> Genera
 
 
 def _moved(d: Diagnostic, e: Call, function: Function) -> Diagnostic:
-    if d.span is not None and d.span.source.name.startswith("std/"):
+    if d.span is not None and d.span.source.of_std:
         return replace(d, span=e.span, message=f"{d.message}\n(`{function.name}`, {d.span.source.name}:{d.span.line})")
     if d.message.count("\n(") > 3:
         return d
-    return replace(d, message=f"{d.message}\n(`{function.name}` is called on line {e.span.line})")
+    place = e.span.told_from(d.span) if d.span else f"line {e.span.line}"
+    return replace(d, message=f"{d.message}\n(`{function.name}` is called on {place})")
 
 
 @contextmanager

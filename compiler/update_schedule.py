@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ..dsl.syntax import Source
 from .ir import Node, ancestors
 from .lower import Lowering
 from .plan import Line, StateSpec
@@ -14,9 +15,9 @@ from .updates import Update
 
 
 def update_lines(
-    low: Lowering, registers: Registers, update: Update, applies_to: tuple[str, ...]
+    low: Lowering, registers: Registers, update: Update, applies_to: tuple[str, ...], source: Source
 ) -> tuple[list[Line], list[StateSpec], int, int]:
-    """The lines, the states, and the registers that stand for a param and its gradient.
+    """The lines, the states, and the registers that stand for a param and its gradient. A line of `source` says where it stands in it.
 
     A prime overwrites its state at once if no later line reads the old value; else it is written `v'` until the end.
     """
@@ -39,7 +40,7 @@ def update_lines(
     inner.values, inner.of = registers.values, dict(registers.of)
     w, dw = inner.leaf(update.w), inner.leaf(update.dw)
     states = [StateSpec(name, float(start), inner.leaf(node)) for name, node, start in update.states]
-    places = {node: span.line for _, node, span in (*update.locals, *update.primes) if not span.source.name.startswith("std/")}
+    places = {node: span.line for _, node, span in (*update.locals, *update.primes) if span.source is source}
     lines: list[Line] = []
     commits: list[Line] = []
     for node in lines_of:

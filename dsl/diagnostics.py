@@ -25,7 +25,7 @@ TITLES: dict[str, str] = {
     "E0106": "the file is empty",
     "E0107": "this does not belong here",
     "E0108": "written twice",
-    "E0109": "import",
+    "E0109": "the file cannot be imported",
     # names
     "E0201": "unknown name",
     "E0202": "used before it is assigned",
@@ -172,10 +172,13 @@ def render(diagnostic: Diagnostic) -> str:
 
 
 def render_all(diagnostics: Iterable[Diagnostic]) -> str:
-    """All diagnoses, a blank line between, in the order of the text."""
-    ordered = sorted(diagnostics, key=lambda d: (d.span.start if d.span else -1, d.code, d.message))
-    seen = dict.fromkeys(ordered)
-    return "\n\n".join(render(d) for d in seen)
+    """All diagnoses, a blank line between, file by file in the order of the text; those of no place first."""
+    found = dict.fromkeys(diagnostics)
+    files = {source: i for i, source in enumerate(dict.fromkeys(d.span.source for d in found if d.span))}
+    ordered = sorted(
+        found, key=lambda d: (files[d.span.source], d.span.start, d.code, d.message) if d.span else (-1, -1, d.code, d.message)
+    )
+    return "\n\n".join(render(d) for d in ordered)
 
 
 def _excerpt(span: Span) -> list[str]:

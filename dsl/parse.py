@@ -1,4 +1,4 @@
-"""Text to syntax: `parse` a whole file, `load_file` from disk, `parse_expression` for a setting of the command line."""
+"""Text to syntax: `parse` a whole file, `read_program` for all of it that can be read, `parse_expression` for a setting of the command line."""
 
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ SIZE = 8 * 2**20  # bytes of a file; a page of mathematics has thousands
 
 def parse(text: str | bytes, name: str, path: Path | None = None) -> Program:
     """The program that `text` writes down; MlpcError with every fault found. `name` is what diagnoses call it."""
+    program, faults = read_program(text, name, path)
+    if faults:
+        raise MlpcError(*faults)
+    return program
+
+
+def read_program(text: str | bytes, name: str, path: Path | None = None) -> tuple[Program, list[Diagnostic]]:
+    """What could be read of a text, without the definitions that are at fault, and every fault; MlpcError (E0101) if it is no text."""
     source = read_source(text, name, path)
     reading = _read(source, "program")
     items = cast(tuple[Item, ...], reading.value or ())
@@ -35,14 +43,9 @@ def parse(text: str | bytes, name: str, path: Path | None = None) -> Program:
     faults = [*reading.faults, *checked(kept), *missing_returns(whole)]
     if not items and not faults:
         faults = [Diagnostic("E0106", None, f"{name} holds no statement", "a model has `data`, `model`, `loss` and `train`")]
-    if faults:
-        raise MlpcError(*faults)
-    return _program(source, items)
-
-
-def load_file(path: Path) -> Program:
-    """The program in a file; MlpcError if it cannot be read (E0502), is no text (E0101) or has faults."""
-    return parse(read_file(path), path.name, path)
+    at_fault = [d.span.start for d in faults if d.span]
+    sound = (i for i in kept if not isinstance(i, Definition) or not any(i.span.start <= at < i.span.end for at in at_fault))
+    return _program(source, tuple(sound)), faults
 
 
 def read_file(path: Path) -> bytes:

@@ -14,6 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .diagnostics import Diagnostic
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +27,11 @@ class Source:
     name: str
     text: str = field(repr=False)
     path: Path | None = None
+
+    @property
+    def of_std(self) -> bool:
+        """It is a text of the standard library; a user's folder may be called `std` too, but it has a path."""
+        return self.path is None and self.name.startswith("std/")
 
     @cached_property
     def line_starts(self) -> list[int]:
@@ -62,6 +71,10 @@ class Span:
     def text(self) -> str:
         """The characters themselves."""
         return self.source.text[self.start : self.end]
+
+    def told_from(self, other: Span) -> str:
+        """`line 14`, and of which file where `other` stands in another one."""
+        return f"line {self.line}" + ("" if self.source is other.source else f" of {self.source.name}")
 
     def to(self, other: Span) -> Span:
         """The range from the start of this one to the end of the other."""
@@ -274,10 +287,12 @@ class Section:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Import:
-    """`import "blocks.mlp"`."""
+    """`import "blocks.mlp"`. `program` is what could be read of the file (None: nothing yet), `faults` what is wrong with taking it."""
 
     path: Text
     span: Span
+    program: Program | None = None
+    faults: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault, nearest
+from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Span, Text
 from . import arrays, parquet
 from .columns import Column, Rows, Table, missing, short
+from .location import Words, located
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ENDINGS = (*SEPARATORS, ".npz", ".npy", ".parquet")
@@ -79,7 +79,7 @@ def _count(n: int, what: str) -> str:
 
 
 def _locate(path: Text, folder: Path | None, data_root: Path | None) -> Path:
-    """The real path of a regular file beneath `folder` or `data_root`. What lies outside is not looked at."""
+    """The real path of a regular file beneath `folder` or `data_root`."""
     if folder is None:
         raise fault(
             "E0408",
@@ -87,36 +87,8 @@ def _locate(path: Text, folder: Path | None, data_root: Path | None) -> Path:
             f"this model has no folder, so it cannot read `{path.text}`",
             "write the data as a matrix, or load the model from a file",
         )
-    if "\0" in path.text:
-        raise fault("E0401", path.span, "a file's name holds no NUL")
-    real = Path(os.path.realpath(folder / path.text))
-    roots = [Path(os.path.realpath(root)) for root in (folder, data_root) if root is not None]
-    if not any(real.is_relative_to(root) for root in roots):
-        raise fault(
-            "E0408",
-            path.span,
-            f"`{path.text}` leads out of the model's folder",
-            "move the file beneath the model's folder, or allow another one with --data-root FOLDER",
-        )
-    if os.path.isfile(real):  # os.path: a name that no file can have is no file, where pathlib raises
-        return real
-    if os.path.exists(real):
-        raise fault("E0401", path.span, f"`{path.text}` is not a regular file", "name a file of data, like data/iris.csv")
-    raise fault("E0401", path.span, f"there is no file `{path.text}` in the model's folder", _near_file(real, roots, folder))
-
-
-def _near_file(real: Path, roots: list[Path], folder: Path) -> str:
-    """A hint with the existing file or folder most like the first part of the path that does not exist."""
-    while not os.path.exists(real.parent) and real.parent not in roots:
-        real = real.parent
-    try:
-        names = sorted(entry.name for entry in real.parent.iterdir() if not entry.name.startswith("."))
-    except OSError:
-        return ""
-    near = nearest(real.name, names)
-    if near is None:
-        return did_you_mean(real.name, names) or "a path is relative to the model's folder"
-    return f"did you mean `{Path(os.path.relpath(real.parent / near, os.path.realpath(folder))).as_posix()}`?"
+    roots = [root for root in (folder, data_root) if root is not None]
+    return located(path, folder, roots, Words("E0401", "E0408", "name a file of data, like data/iris.csv"))
 
 
 def _decode(raw: bytes, name: str, span: Span) -> str:

@@ -1,5 +1,7 @@
 """Every bad program of tests/bad/<area> is answered with exactly the text that stands beside it.
 
+What those of imports/ import lies in imports/parts.
+
 A new one: write `name.mlp`, run `MLPC_PIN=1 pytest tests/test_bad.py`, and read `name.txt` with the eyes of its user.
 """
 
@@ -16,7 +18,7 @@ from mlpc.dsl.diagnostics import MlpcError
 
 FOLDER = Path(__file__).parent / "bad"
 PROGRAMS = sorted(FOLDER.glob("*/*.mlp"))
-AREAS = {"syntax": 30, "names": 60, "shapes": 45, "loss": 15, "settings": 35, "data": 40, "definitions": 35, "sizes": 12}
+AREAS = {"syntax": 30, "names": 60, "shapes": 45, "loss": 15, "settings": 35, "data": 40, "definitions": 35, "imports": 20, "sizes": 12}
 HEAD = re.compile(r"error\[(E\d{4})\]: [^\n]+")
 
 
@@ -49,7 +51,8 @@ def test_that_each_diagnosis_says_where_what_and_what_to_do(program: Path) -> No
         head, *rest = block.split("\n")
         assert HEAD.match(head), head
         if "something is missing" not in head and "a setting is missing" not in head:  # what is not there has no place
-            assert re.search(rf"{re.escape(program.name)}:\d+:\d+$", head), head  # never a place inside std/
+            here = program.name if program.parent.name != "imports" else f"(?:{program.name}|parts/\\w+.mlp)"
+            assert re.search(rf" {here}:\d+:\d+$", head), head  # never a place inside std/
             assert re.fullmatch(r"      \| +\^+", rest[1]), block
         code = head[len("error[") :].partition("]")[0]
         assert rest[-1].endswith(f"   more: mlpc explain {code}"), block

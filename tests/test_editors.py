@@ -16,7 +16,7 @@ from mlpc.editors.pygments_lexer import MlpLexer
 from mlpc.editors.words import words
 
 ROOT = Path(__file__).parents[1]
-FILES = [path for folder in ("models", "std", "docs") for path in sorted((ROOT / folder).glob("*.mlp"))]
+FILES = [path for folder in ("models", "models/parts", "std", "docs") for path in sorted((ROOT / folder).glob("*.mlp"))]
 TEXT = """## doc of f
 fn f(x, train = 2) = relu(x)^2  # comment "no string"
 update o(w, dw) { state v ~ zeros

@@ -18,7 +18,7 @@ from mlpc.dsl.syntax import Source, Span
 
 ROOT = Path(__file__).parents[1]
 MODELS = {name: (ROOT / "models" / f"{name}.mlp").read_text("utf-8") for name in ("notebook", "iris", "xor", "penguins")}
-SHIPPED = [path for folder in ("models", "std") for path in sorted((ROOT / folder).glob("*.mlp"))]
+SHIPPED = [path for folder in ("models", "models/parts", "std") for path in sorted((ROOT / folder).glob("*.mlp"))]
 OTHER = """import "blocks.mlp"
 
 ## Momentum, with a doc of two lines:

@@ -52,7 +52,8 @@ def mutated(text: str, draw: random.Random) -> str:
 
 def mutate(count: int, seed: int, folder: Path) -> tuple[int, int]:
     """Loads so many mutations; gives how many worked and how many were diagnosed."""
-    shutil.copytree(MODELS / "data", folder / "data")
+    for part in ("data", "parts"):
+        shutil.copytree(MODELS / part, folder / part)
     draw = random.Random(seed)
     works = diagnosed = 0
     for _ in range(count):
@@ -74,6 +75,23 @@ def test_that_a_changed_token_is_diagnosed_or_works(tmp_path: Path) -> None:
     works, diagnosed = mutate(500, 0, tmp_path)
     assert works > 20, works
     assert diagnosed > 150, diagnosed
+
+
+def test_that_a_changed_token_of_an_imported_file_is_diagnosed_or_works(tmp_path: Path) -> None:
+    shutil.copytree(MODELS / "data", tmp_path / "data")
+    shutil.copy(MODELS / "wide_and_deep.mlp", tmp_path)
+    (tmp_path / "parts").mkdir()
+    part, text = tmp_path / "parts" / "gated.mlp", (MODELS / "parts" / "gated.mlp").read_text("utf-8")
+    draw = random.Random(0)
+    diagnosed = 0
+    for _ in range(150):
+        part.write_text(mutated(text, draw), "utf-8")
+        try:
+            mlpc.load(tmp_path / "wide_and_deep.mlp")
+        except MlpcError as error:
+            assert error.diagnostics and error.status == 1, error
+            diagnosed += 1
+    assert 50 < diagnosed < 150, diagnosed
 
 
 @pytest.mark.campaign

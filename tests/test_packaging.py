@@ -49,9 +49,8 @@ def built(clean: Path) -> Path:
 def package_files(tree: Path) -> set[str]:
     """Every file of the package's folders that users need, a data set's licence and an error's page too, relative to the package."""
     files = [path for folder in FOLDERS for path in (tree / folder).glob("*") if path.suffix in SHIPPED]
-    return {
-        path.relative_to(tree).as_posix() for path in [*files, *tree.glob("models/data/*"), *tree.glob("dsl/pages/*")] if path.is_file()
-    }
+    files += [path for pattern in ("models/data/*", "models/parts/*", "dsl/pages/*") for path in tree.glob(pattern)]
+    return {path.relative_to(tree).as_posix() for path in files if path.is_file()}
 
 
 @pytest.fixture(scope="module")

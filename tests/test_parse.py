@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlpc.dsl.diagnostics import MlpcError
-from mlpc.dsl.parse import load_file, parse, parse_expression
+from mlpc.dsl.parse import parse, parse_expression, read_file
 from mlpc.dsl.syntax import (
     Assign,
     Binary,
@@ -376,10 +376,10 @@ def elapsed(text: str) -> float:
 # --- files
 
 
-def test_load_file(tmp_path: Path) -> None:
+def test_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.mlp"
     path.write_bytes(b"loss = mean(x)\r\n")
-    program = load_file(path)
+    program = parse(read_file(path), path.name, path)
     assert (program.source.name, program.source.path) == ("a.mlp", path)
 
 
@@ -400,7 +400,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     }
     for path, expected in cases.items():
         with pytest.raises(MlpcError) as caught:
-            load_file(path)
+            parse(read_file(path), path.name, path)
         text = str(caught.value).partition("more: mlpc explain E0502")[0].rstrip()
         assert text == f"error[E0502]: the file cannot be read\n   {expected}"
 
