@@ -316,7 +316,17 @@ def layers(torch: Any, mp: Any) -> dict[str, Any]:
             params = [p - slope for p, slope in zip(params, slopes, strict=True)]
         told = f"mpmath for the gain's gradient: torch takes x * r - mean * r, and is {off:.0e} away"
         cases.append({"call": call, "torch": call.partition("(")[0], **({"exact": told} if off > NEAR else {}), "steps": found})
-    return {"z": z, "c": weigh, "cases": cases}
+    return {"z": z, "c": weigh, "cases": cases, "embedding": embedding(torch)}
+
+
+def embedding(torch: Any) -> dict[str, Any]:
+    """Rows of a table, one of them taken three times and one never: value, and gradient of sum(c * value) in the table."""
+    index, table = [2, 0, 2, 4, 1, 2], [[0.5, -1.0], [1e-8, 2.0], [1e6, 0.25], [3.0, 4.0], [-0.1, 0.3]]
+    c = [[1.0, -0.5], [2.0, 0.25], [1e-3, 3.0], [0.0, 1.0], [-4.0, 1e6], [0.7, 0.1]]
+    leaf = torch.tensor(table, requires_grad=True)
+    value = torch.nn.functional.embedding(torch.tensor(index), leaf)
+    (value * torch.tensor(c)).sum().backward()
+    return {"index": index, "table": table, "c": c, "value": value.detach().tolist(), "gradient": leaf.grad.tolist()}
 
 
 def gain_gradient(mp: Any, z: Numbers, c: Numbers, centred: bool, eps: float) -> Numbers:

@@ -146,12 +146,12 @@ def _classes(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
     x = low.node(bound["y"], frame)
     found = next((v for v in low.schema.values if x.op == "input" and x.attr("name") == v.name), None)
     if found is None or not found.classes:
-        raise fault(
-            "E0235",
-            bound["y"].span,
-            f"`{bound['y'].span.text}` has no classes",
-            "classes(y) counts the labels of a value made by `|> onehot`",
-        )
+        shown = evaluate.spoken(bound["y"], frame)
+        message, hint = f"`{shown}` has no classes", "classes(y) counts the labels of a value made by `|> onehot` or `|> index`"
+        if found is not None and found.width > 1 and found.facts.below is not None:
+            message = f"`{shown}` holds the labels of {found.width} columns, and those of one have a count"
+            hint = f"make a value of each column:  {found.labels[0]} = column |> index"
+        raise fault("E0235", bound["y"].span, message, hint)
     return low.ir.const(len(found.classes))
 
 

@@ -155,6 +155,8 @@ def _remedy(low: Lowering, e: Expr, operands: list[tuple[Expr, Node]], frame: Fr
     shown = [spoken(text, frame) for text, _ in operands]
     if isinstance(e, Call) and e.function.id == "concat":
         return "all of them need a row for each row of data: x + b gives b to each row"
+    if isinstance(e, Call) and e.function.id == "onehot":
+        return "`column |> index` makes one, and so does argmax(x)"
     if len(operands) == 1:
         return f"the value needs {'rows and columns' if isinstance(e, Call) and e.function.id == 'transpose' else 'a row of numbers'}"
     if isinstance(e, Binary) and e.op == "@":

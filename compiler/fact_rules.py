@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from .facts import NOTHING, SIMPLEX, ZERO_ONE, Facts
+from .facts import NOTHING, ONEHOT, SIMPLEX, ZERO_ONE, Facts, counted
 from .plan import Shape
 
 if TYPE_CHECKING:
     from .ir import Node
 
 FactRule = Callable[[Sequence["Node"], Shape, Mapping[str, object]], Facts]
-IN_UNIT = {"lt", "le", "gt", "ge", "eq", "ne", "onehot", "sigmoid"}  # operations whose results lie in [0, 1]
 
 
 def unknown(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
@@ -38,7 +37,14 @@ def nonnegative(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object])
 def same(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
     """A piece or another arrangement of the operands keeps what holds of each number."""
     f = [a.facts for a in args]
-    return Facts(all(x.nonnegative for x in f), all(x.positive for x in f), all(x.integer for x in f), all(x.bounded for x in f))
+    limits = [x.below for x in f if x.below is not None]
+    return Facts(
+        all(x.nonnegative for x in f),
+        all(x.positive for x in f),
+        all(x.integer for x in f),
+        all(x.bounded for x in f),
+        below=max(limits) if len(limits) == len(f) else None,
+    )
 
 
 def _row_sum(args: Sequence[Node], shape: Shape, sign: int) -> Fraction | None:
@@ -70,7 +76,7 @@ def add(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Fact
 def sub(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
     """a - b."""
     a, b = args
-    in_unit = b.facts.simplex or b.op in IN_UNIT or (not b.args and b.facts == ZERO_ONE)  # whole and >= 0 alone may be 2
+    in_unit = b.facts.simplex or b.op == "sigmoid" or (b.facts.below is not None and b.facts.below <= 2)
     return Facts(
         nonnegative=a.value == 1 and in_unit,
         integer=a.facts.integer and b.facts.integer,
@@ -108,6 +114,18 @@ def power(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Fa
     base, n = args
     even = isinstance(n.value, Fraction) and n.value.denominator == 1 and n.value.numerator % 2 == 0
     return Facts(nonnegative=even or base.facts.nonnegative)
+
+
+def argmax(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
+    """The position of a column."""
+    columns = args[0].shape[-1]
+    return counted(columns) if isinstance(columns, int) else Facts(nonnegative=True, integer=True, bounded=True)
+
+
+def onehot(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:
+    """One 1 a row where every index is known to have its column, else perhaps none."""
+    below = args[0].facts.below
+    return ONEHOT if below is not None and below <= cast("int", attrs["size"]) else ZERO_ONE
 
 
 def reduced(args: Sequence[Node], shape: Shape, attrs: Mapping[str, object]) -> Facts:

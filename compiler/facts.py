@@ -12,7 +12,7 @@ from fractions import Fraction
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`row_sum` is the exact sum along the last axis of every row, when it is known."""
+    """`row_sum` is the exact sum along the last axis of every row, when it is known; `below`: each number is one of 0, 1, ... below - 1."""
 
     nonnegative: bool = False
     positive: bool = False
@@ -20,6 +20,7 @@ class Facts:
     bounded: bool = False
     onehot: bool = False
     row_sum: Fraction | None = None
+    below: int | None = None
 
     @property
     def simplex(self) -> bool:
@@ -40,6 +41,11 @@ class Facts:
 
 
 NOTHING = Facts()
-ONEHOT = Facts(nonnegative=True, integer=True, bounded=True, onehot=True, row_sum=Fraction(1))
+ONEHOT = Facts(nonnegative=True, integer=True, bounded=True, onehot=True, row_sum=Fraction(1), below=2)
 SIMPLEX = Facts(nonnegative=True, bounded=True, row_sum=Fraction(1))
-ZERO_ONE = Facts(nonnegative=True, integer=True, bounded=True)
+ZERO_ONE = Facts(nonnegative=True, integer=True, bounded=True, below=2)
+
+
+def counted(below: int) -> Facts:
+    """Whole numbers from 0 to below - 1, such as positions among so many."""
+    return Facts(nonnegative=True, integer=True, bounded=True, below=below)

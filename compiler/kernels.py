@@ -77,6 +77,31 @@ def onehot(index: Array, out: Array, size: int) -> Array:
     return np.equal(index, np.arange(size, dtype=index.dtype), out=out)
 
 
+def gather(w: Array, index: Array, out: Array) -> Array:
+    """The rows of `w` at the indices; where `onehot` gives a row of zeros, so does this."""
+    there, place = _places(index, len(w))
+    np.take(w, place, axis=0, out=out, mode="clip")
+    if not there.all():
+        out[~there] = 0
+    return out
+
+
+def scatter_add(x: Array, index: Array, out: Array, size: int) -> Array:
+    """`size` rows: each the sum of the rows of `x` that have its index, in their order."""
+    there, place = _places(index, size)
+    out[...] = 0
+    np.add.at(out, place[there], x[there])
+    return out
+
+
+def _places(index: Array, size: int) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Which indices of [.., 1] are one of 0..size-1, and the indices [..] as whole numbers."""
+    column = index[..., 0]
+    with np.errstate(invalid="ignore"):
+        place = column.astype(np.intp)
+    return (place == column) & (place >= 0) & (place < size), place
+
+
 def bernoulli(q: Array, x: Array, out: Array, stream: np.random.Generator) -> Array:
     """1 with probability q, else 0, shaped like x, of which no number is read."""
     return np.less(stream.random(out.shape), q, out=out)

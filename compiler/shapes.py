@@ -66,6 +66,22 @@ def matmul(shapes: Sequence[Shape], attrs: Mapping[str, object]) -> Shape:
     return (*a[:-1], b[1])
 
 
+def gather(shapes: Sequence[Shape], attrs: Mapping[str, object]) -> Shape:
+    """The rows of [k, m] at indices [.., 1] are [.., m]."""
+    w, index = shapes
+    if len(w) != 2 or not isinstance(w[0], int) or not index or index[-1] != 1:
+        raise ShapeError(f"gather needs [k, m] and indices [N, 1], and these are {show(w)} and {show(index)}")
+    return (*index[:-1], w[1])
+
+
+def scatter_add(shapes: Sequence[Shape], attrs: Mapping[str, object]) -> Shape:
+    """Rows [.., m] added up by their indices [.., 1] are [size, m]."""
+    x, index = shapes
+    if len(x) < 2 or index != (*x[:-1], 1):
+        raise ShapeError(f"scatter_add needs rows [N, m] and an index for each, [N, 1], and these are {show(x)} and {show(index)}")
+    return (cast("int", attrs["size"]), x[-1])
+
+
 def transpose(shapes: Sequence[Shape], attrs: Mapping[str, object]) -> Shape:
     """[n, k] becomes [k, n]."""
     if len(shapes[0]) != 2:

@@ -18,6 +18,7 @@ from .ops import TABLE, call
 from .plan import Shape
 from .stabilise import (
     expm1,
+    gather,
     is_one,
     joined_softplus,
     log1p,
@@ -189,6 +190,7 @@ LICENCE: dict[Rule, str] = {
     sigmoid: STABILISES, one_minus_sigmoid: STABILISES, softplus: STABILISES, log_sigmoid: STABILISES, log1p: STABILISES,
     expm1: STABILISES, logistic: STABILISES, one_minus_exp: STABILISES, times_sigmoid: STABILISES, square_below: STABILISES,
     tanh: STABILISES, tanh_of_sigmoid: STABILISES, log_of_two_exp: STABILISES, joined_softplus: STABILISES, root_of_square: STABILISES,
+    gather: STABILISES,
 }  # fmt: skip
 
 OWN: dict[str, tuple[Rule, ...]] = {
@@ -201,6 +203,7 @@ OWN: dict[str, tuple[Rule, ...]] = {
     "log": (log_of_softmax, log_sigmoid, softplus, log_of_two_exp, logsumexp, log1p),
     "log1p": (softplus,),
     "sqrt": (root_of_square,),
+    "matmul": (gather,),
     "softmax": (shift,),
     "where": (chosen,),
     "transpose": (double_transpose,),

@@ -17,6 +17,12 @@ def is_one(node: Node) -> bool:
     return node.op == "const" and node.value == 1
 
 
+def gather(n: Node) -> Node | None:
+    """onehot(i, k) @ W  ->  gather(W, i), the rows of W: the same bits, and NaN or infinity stays in its row (0 * inf is NaN)."""
+    rows, w = n.args
+    return call("gather", w, rows.args[0]) if rows.op == "onehot" and "N" not in w.shape else None
+
+
 def over_features(node: Node) -> bool:
     """Whether a reduction runs over the last axis and keeps it."""
     return bool(node.attr("keep")) and node.attr("axes") == (len(node.args[0].shape) - 1,)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..compiler.facts import ONEHOT, Facts
+from ..compiler.facts import ONEHOT, ZERO_ONE, counted
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Span
 from .columns import Column, missing, missing_faults, number, short
@@ -68,7 +68,7 @@ def _apply_onehot(frame: Frame, statistics: Statistics, span: Span) -> Frame:
     if faults:
         raise MlpcError(*faults)
     single = len(columns) == 1
-    facts = ONEHOT if single else Facts(nonnegative=True, integer=True, bounded=True)
+    facts = ONEHOT if single else ZERO_ONE
     gap = next((replace(d, hint=TARGET) for column in columns for d in missing_faults(column, frame.span)), frame.gap)
     return replace(computed(frame, array, span, facts, tuple(labels)), classes=tuple(labels) if single else (), gap=gap)
 
@@ -94,7 +94,7 @@ def _apply_index(frame: Frame, statistics: Statistics, span: Span) -> Frame:
     if faults:
         raise MlpcError(*faults)
     array = np.array(numbers, dtype=np.float64).T
-    facts = Facts(nonnegative=True, integer=True, bounded=True)
+    facts = counted(max(len(known) for known in classes))
     return replace(computed(frame, array, span, facts), classes=classes[0] if len(columns) == 1 else ())
 
 

@@ -23,7 +23,7 @@ from .program import ranges, state_ranges
 STRAIGHT = frozenset((
     "neg", "add", "sub", "mul", "div", "pow", "sqrt", "log", "abs", "max", "min", "where", "lt", "le", "gt", "ge", "eq", "ne", "sign",
     "floor", "argmax", "rank", "onehot", "sum", "max_over", "min_over", "matmul", "transpose", "reshape", "broadcast", "slice", "alias", "concat",
-    "pad",
+    "pad", "gather", "scatter_add",
 ))  # fmt: skip
 NUDGE, NUDGES = 1e-8, 3  # a relative error far above rounding and far below everything else, and how often it is tried
 EPSILON = float(np.finfo(np.float64).eps)
@@ -158,5 +158,7 @@ SIDES: dict[str, Callable[..., Array]] = {
     **dict.fromkeys(("sign", "floor", "argmax", "rank", "onehot"), _result),  # and random draws, which are the same at both ends
     **dict.fromkeys(("max_over", "min_over"), _hits),
     "abs": lambda out, x: np.sign(x),
+    "gather": lambda out, w, index: index,  # the rows themselves may move
+    "scatter_add": lambda out, x, index, size: index,
     "where": lambda out, condition, a, b: condition != 0,
 }

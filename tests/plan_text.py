@@ -114,6 +114,10 @@ def called(name, args, by_name, scope) -> Any:
             return op("argmax", given[0], shape=(*given[0].shape[:-1], 1))
         case "onehot":
             return op("onehot", given[0], shape=(*given[0].shape[:-1], int(given[1])), size=int(given[1]))
+        case "gather":
+            return op("gather", *given, shape=(*given[1].shape[:-1], given[0].shape[-1]))
+        case "scatter_add":
+            return op("scatter_add", *given[:2], shape=(int(given[2]), given[0].shape[-1]), size=int(given[2]))
         case _ if name in TABLE:
             return op(name, *given)
         case _:

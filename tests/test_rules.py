@@ -11,7 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from mlpc.compiler.facts import NOTHING, ONEHOT, SIMPLEX, Facts
+from mlpc.compiler.facts import NOTHING, ONEHOT, SIMPLEX, Facts, counted
 from mlpc.compiler.ir import Interner, Node, ancestors
 from mlpc.compiler.ops import TABLE, call
 from mlpc.compiler.simplify import KEEPS, LICENCE, NAMES, REASSOCIATES, RULES, STABILISES
@@ -24,6 +24,8 @@ ROWS = 5
 class Leaves:
     """x z t u e are [N, 3], a [3], c [N, 1], s [], w [3, 2], all unknown; y is one-hot, p a distribution, q nonnegative; `k(2)` is a number.
 
+    i is [N, 1], of 0, 1 and 2.
+
     u is below 1 and e within 300 of 0.
     """
 
@@ -33,6 +35,7 @@ class Leaves:
         facts = {"y": ONEHOT, "p": SIMPLEX, "q": Facts(nonnegative=True)}
         self.of = {name: self.ir.leaf("input", shape, name=name) for name, shape in shapes.items()}
         self.of |= {name: self.ir.leaf("input", ("N", 3), f, name=name) for name, f in facts.items()}
+        self.of["i"] = self.ir.leaf("input", ("N", 1), counted(3), name="i")
 
     def __getattr__(self, name) -> Any:
         return self.of[name]
@@ -293,6 +296,10 @@ PAIRS = [
         "root_of_square", lambda v: f("sqrt", v.x**2), lambda v: f("abs", v.x),
         (lambda v: f("sqrt", v.x**4), lambda v: f("sqrt", v.x) ** 2, lambda v: f("sqrt", v.q)),
     ),
+    Pair(
+        "gather", lambda v: f("onehot", v.i, size=3) @ v.w, lambda v: f("gather", v.w, v.i),
+        (lambda v: v.y @ v.w, lambda v: f("onehot", v.i, size=3) * v.x, lambda v: f("onehot", v.i, size=3) @ v.x.T, lambda v: v.x.T @ f("onehot", v.i, size=3)),
+    ),
     Pair("root_of_square", lambda v: f("sqrt", v.x * v.x), lambda v: f("abs", v.x), (lambda v: f("sqrt", v.x * v.z),)),
 ]  # fmt: skip
 LICENCES: dict[str, str] = {rule.__name__: licence for rule, licence in LICENCE.items()}
@@ -343,6 +350,8 @@ def numbers(v, kind):
                 x = rng.choice([0.0, 1.0, 0.3], shape) if kind != "nan" else x
             case "u":  # below 1, for log(1 - u)
                 x = np.minimum(x, 0.9) if kind != "nan" else x
+            case "i":
+                x = rng.integers(0, 3, (ROWS, 1)).astype(float)
             case "e":  # within the exponents of a float64
                 x = np.clip(x, -300, 300)
             case _:
@@ -482,6 +491,10 @@ def exactly(node, leaves) -> Any:
                 value[n] = mpmath.mpf(n.value.numerator) / n.value.denominator if isinstance(n.value, Fraction) else mpmath.mpf(n.value)
             case "sum":
                 value[n] = total(args[0], **dict(n.attrs))
+            case "onehot":
+                value[n] = np.eye(3)[args[0][:, 0].astype(int)]
+            case "matmul":
+                value[n] = args[0] @ args[1]
             case "softmax":
                 value[n] = exp(args[0]) / total(exp(args[0]), -1, True)
             case "logsumexp":
