@@ -8,7 +8,7 @@ from ..dsl.diagnostics import Diagnostic
 from ..dsl.syntax import Program, Source
 
 
-def files(program: Program) -> tuple[Program, ...]:
+def files_of(program: Program) -> tuple[Program, ...]:
     """The program with all that it imports, each file once, a file after those that it imports."""
     found: dict[Source, Program] = {}
     _add(program, found)
@@ -18,7 +18,7 @@ def files(program: Program) -> tuple[Program, ...]:
 def import_faults(program: Program) -> Iterator[Diagnostic]:
     """All that is wrong with the imports of a program and with theirs. E0109 for one that nobody has tried to read."""
     told: set[Diagnostic] = set()
-    for file in files(program):
+    for file in files_of(program):
         for i in file.imports:
             unread = Diagnostic(
                 "E0109",

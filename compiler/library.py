@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib import resources
+from importlib.resources import files
 
 import networkx as nx
 
@@ -24,7 +24,7 @@ from .definitions import (
     taken,
     value_names,
 )
-from .imports import files, import_faults
+from .imports import files_of, import_faults
 from .vocabulary import BUILTINS, RESERVED
 
 ARTICLES = {"fn": "a fn", "block": "a block", "update": "an update"}
@@ -42,7 +42,7 @@ def collect(program: Program) -> tuple[Library, list[Diagnostic]]:
     """The library of a program and the faults of its definitions; those that have one are its `broken`."""
     std = standard()
     told = list(import_faults(program))
-    user, faults, broken = _collect([d for file in files(program) for d in file.definitions], "user", std)
+    user, faults, broken = _collect([d for file in files_of(program) for d in file.definitions], "user", std)
     notes = tuple(f"`{n}` {_home(f, program)} shadows the standard library's" for n, f in user.items() if n in std)
     lib = Library(user, std, notes, unread=bool(told))
     _spread(broken, user)
@@ -70,7 +70,7 @@ def _spread(broken: set[str], user: Mapping[str, Function]) -> None:
 @functools.cache
 def standard() -> Mapping[str, Function]:
     """The standard library, parsed once a process."""
-    texts = sorted((p for p in resources.files("mlpc.std").iterdir() if p.name.endswith(".mlp")), key=lambda p: p.name)
+    texts = sorted((p for p in files("mlpc.std").iterdir() if p.name.endswith(".mlp")), key=lambda p: p.name)
     definitions = [d for p in texts for d in parse(p.read_text("utf-8"), f"std/{p.name}").definitions]
     return _collect(definitions, "std", {})[0]
 

@@ -11,7 +11,7 @@ import pytest
 
 import mlpc
 from mlpc.cli.main import main
-from mlpc.compiler.imports import files
+from mlpc.compiler.imports import files_of
 from mlpc.compiler.pipeline import compile
 from mlpc.compiler.render.text import plan_text
 from mlpc.compiler.schema import Schema
@@ -86,7 +86,7 @@ def test_paths_are_relative_to_the_importing_file_and_a_diamond_is_one(tmp_path:
         creep=CREEP,
     )
     model = mlpc.load(path)
-    names = [file.source.name for file in files(model.program)]
+    names = [file.source.name for file in files_of(model.program)]
     assert names == ["lib/deep/base.mlp", "lib/left.mlp", "creep.mlp", "lib/right.mlp", "model.mlp"]
     assert plan_text(model.plan) == plan_text(mlpc.load(path).plan)
 
