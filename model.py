@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .compiler import graph as graphs
+from .compiler.derivation import Derivation, called
+from .compiler.difference import Difference, Subject, difference
 from .compiler.footprint import Footprint
 from .compiler.imports import import_faults
-from .compiler.pipeline import Compilation, compile, compile_prediction, undisturbed
+from .compiler.pipeline import Compilation, compile, compile_prediction, derive, undisturbed
 from .compiler.plan import Plan
+from .compiler.sayings import sayings
 from .compiler.settings import Settings, override
 from .compiler.survey import survey
+from .compiler.trace import Trace
 from .dsl.diagnostics import Diagnostic, MlpcError
 from .dsl.parse import read_file, read_program
 from .dsl.syntax import Program
@@ -76,6 +79,21 @@ class Model:
         kept = sum(_count(line.shape, plan.batch) * itemsize for line in plan.forward if line.kept)
         return Footprint(plan.batch, sum(line.flops for line in plan.lines), kept, layout.arena_bytes, layout.unshared_bytes)
 
+    def diff(self, other: Model, *, prediction: bool = False) -> Difference:
+        """What separates this model's plan, settings and data from another's. `prediction`: only the lines from the inputs to the output."""
+        return difference(self._subject(prediction), other._subject(prediction))
+
+    def _subject(self, prediction: bool) -> Subject:
+        said = tuple(sayings(self.program, self.settings, self.dataset.schema))
+        if prediction:
+            return Subject(self.plan.title, self.prediction, None, tuple(s for s in said if s[0] == "data"))
+        return Subject(self.plan.title, self.plan, self.footprint, said)
+
+    def why(self, name: str) -> Derivation:
+        """How a line of the plan, called by its name or its id, comes about. MlpcError E0201 if there is no such line."""
+        plan, found = derive(self.program, self.dataset.schema)
+        return found[called(plan, name).id]
+
     def train(self, *, on_epoch: OnEpoch | None = None, threads: int | None = None, max_memory: str = MOST_MEMORY) -> Run:
         """Trains from the start. `threads` None: as many as the plan is worth. `max_memory`: `2GB`, or a share of what is available.
 
@@ -84,10 +102,13 @@ class Model:
         self.refuse_what_cannot_run(max_memory)
         return train(self.plan, self.compilation.evaluation, self.dataset, self.settings, on_epoch=on_epoch, threads=threads)
 
-    def trace(self, step: int = 1, *, max_memory: str = MOST_MEMORY) -> dict[str, Any]:
-        """Every number of one training step, as `runtime.trace.trace` gives them."""
+    def trace(self, step: int = 1, *, check: bool | Collection[str] = False, max_memory: str = MOST_MEMORY) -> Trace:
+        """Every number of one training step: printed, it is the page of `mlpc trace`; `trace["dz2"]` is an array.
+
+        `check`: whether to compare the gradients with central differences, or the names or ids of those to compare.
+        """
         self.refuse_what_cannot_run(max_memory)
-        return trace(self.plan, self.dataset, self.settings, step)
+        return trace(self.plan, self.dataset, self.settings, step, check)
 
     def check(self, *, max_memory: str = MOST_MEMORY) -> Report:
         """Every param's gradient beside central differences."""

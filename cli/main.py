@@ -86,7 +86,10 @@ def parser() -> argparse.ArgumentParser:
     place.add_argument("--out", metavar="DIR", help="where to keep the run; writes nothing for now")
     place.add_argument("--no-out", action="store_true", help="keep nothing, which is all there is for now")
 
-    plan = _command(commands, "plan", "print the lines that will run: forward, gradient, update", "mlpc plan models/notebook.mlp")
+    latex = "the plan as a document for pdflatex, its lines as equations"
+    plan = _command(commands, "plan", "print the lines that will run: forward, gradient, update", "mlpc plan models/notebook.mlp", latex)
+    plan.add_argument("--all", action="store_true", help="print every line, those too that come again under other names: repeat(k, ...)")
+    plan.add_argument("--why", metavar="NAME", help="how a line comes about, called by its name or its id: dz2, loss, g1")
     plan.add_argument("--prediction", action="store_true", help="the lines that prediction runs: from the inputs to the output")
     plan.add_argument("--facts", action="store_true", help="print what is known of every value too: one-hot, a distribution, >= 0 ...")
     plan.add_argument("--defaults", action="store_true", help="print every setting too, and where it comes from")
@@ -94,18 +97,29 @@ def parser() -> argparse.ArgumentParser:
     trace = _command(commands, "trace", "print every number of one training step", "mlpc trace models/notebook.mlp --step 2 --values dz2")
     _training_options(trace)
     trace.add_argument("--step", type=_positive, default=1, metavar="K", help="the step to show, after K - 1 others (default: 1)")
-    trace.add_argument("--values", action="append", default=[], metavar="NAME", help="only this value or line (dz2, g1); may be repeated")
+    trace.add_argument("--values", action="extend", nargs="+", default=[], metavar="NAME", help="only these values or lines: dz2 w1 g3")
+    trace.add_argument(
+        "--rows", type=_rows, default=6, metavar="N|all", help="rows of a matrix to show, the first and the last (default: 6)"
+    )
+    trace.add_argument("--no-check", action="store_true", help="do not compare the gradients with central differences")
 
     check = _command(commands, "check", "compare every gradient with differences of the loss", "mlpc check models/iris.mlp")
     _training_options(check)
     check.add_argument("--strict", action="store_true", help="status 1 if a gradient could not be judged, or there is a warning")
 
-    explain = _bare(commands, "explain", "say what a code of an error means, or a function of std/", "mlpc explain gelu")
+    explain = _bare(commands, "explain", "say what a word of mlpc means: a code, a function, a rewrite, an operation", "mlpc explain gelu")
     explain.add_argument(
         "word",
-        metavar="CODE|NAME",
-        help="E0231 or W0101, as an error prints it; or gelu, adam, exp, any name of std/; or a rewrite of a plan",
+        metavar="WORD",
+        nargs="*",
+        help="E0231, as an error prints it; gelu, any name of std/; log_softmax, a rewrite; matmul or @, an operation; chain rule",
     )
+    explain.add_argument("--list", action="store_true", help="every word that has a page, as without a word")
+
+    diff = _command(commands, "diff", "show what separates the plans of two files", "mlpc diff models/iris.mlp models/digits.mlp")
+    diff.add_argument("other", metavar="OTHER", help="the second model, with the same --set and --data-root")
+    diff.add_argument("--prediction", action="store_true", help="only the lines from the inputs to the output, as prediction runs them")
+    diff.add_argument("--exit-code", action="store_true", help="status 1 if there is a difference; without it, 0 all the same")
 
     fmt = _bare(commands, "fmt", "lay files out in the one way there is; it has no options of style", "mlpc fmt models/iris.mlp --diff")
     fmt.add_argument("files", nargs="+", metavar="FILE", help="a .mlp file, rewritten in place; - reads stdin and writes stdout")
@@ -114,9 +128,9 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _command(commands: Any, name: str, purpose: str, example: str) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, purpose: str, example: str, latex: str = "") -> argparse.ArgumentParser:
     """A command on a model, with the options that all of these have."""
-    made = _bare(commands, name, purpose, example)
+    made = _bare(commands, name, purpose, example, latex)
     made.add_argument("file", metavar="FILE", help="the model, a .mlp file")
     made.add_argument(
         "--set", action="append", default=[], metavar="train.KEY=VALUE", help="in place of what the file says; may be repeated"
@@ -126,8 +140,8 @@ def _command(commands: Any, name: str, purpose: str, example: str) -> argparse.A
     return made
 
 
-def _bare(commands: Any, name: str, purpose: str, example: str) -> argparse.ArgumentParser:
-    """A command with its help, its example and --json."""
+def _bare(commands: Any, name: str, purpose: str, example: str, latex: str = "") -> argparse.ArgumentParser:
+    """A command with its help, its example and --json; with --latex, which is not both, if `latex` says what that gives."""
     made: argparse.ArgumentParser = commands.add_parser(
         name,
         help=purpose,
@@ -136,7 +150,10 @@ def _bare(commands: Any, name: str, purpose: str, example: str) -> argparse.Argu
         formatter_class=_Help,
         allow_abbrev=False,
     )
-    made.add_argument("--json", action="store_true", help="one JSON document on stdout, and nothing else there")
+    form = made.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON document on stdout, and nothing else there")
+    if latex:
+        form.add_argument("--latex", action="store_true", help=latex)
     return made
 
 
@@ -180,6 +197,10 @@ def _positive(text: str) -> int:
 
 def _count(text: str) -> int:
     return _whole(text, 0)
+
+
+def _rows(text: str) -> int | None:
+    return None if text == "all" else _whole(text, 1)
 
 
 def _whole(text: str, least: int) -> int:

@@ -5,43 +5,56 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from ..compiler import shapes
 from ..compiler.definitions import bind, signature
 from ..compiler.library import library
+from ..compiler.render.derivation import derivation_document, derivation_rows
 from ..compiler.render.json import plan_document
-from ..compiler.render.text import plan_text
-from ..dsl.syntax import Call, Expr, Span
+from ..compiler.render.latex import plan_latex
+from ..compiler.render.page import Part, columns, row
+from ..compiler.render.text import plan_page
+from ..compiler.settings import optimizer_text
+from ..dsl.syntax import Expr, Span
 from ..model import Model
 from .load import model_of, write, write_json
+from .terminal import page_width, show
 
 
 def command(args: argparse.Namespace) -> int:
     """Prints the plan. Status 0."""
     model = model_of(args)
     settings = list(settings_of(model))
+    if args.why is not None:
+        found = model.why(args.why)
+        if args.json:
+            write_json(derivation_document(found))
+        else:
+            show(derivation_rows(found))
+        return 0
     if args.prediction:
         plan = model.prediction
         if args.json:
             write_json(plan_document(plan))
+        elif args.latex:
+            write(plan_latex(plan).rstrip("\n"))
         else:
-            write(plan_text(plan).rstrip("\n"))
+            show(plan_page(plan, every=args.all, width=page_width()))
         return 0
     if args.json:
         told = [{"name": name, "value": value, "from": where} for name, value, where in settings]
         facts = {name: list(d["facts"]) for name, d in model.graph.nodes(data=True) if "facts" in d}
         write_json({**plan_document(model.plan, model.footprint), "settings": told, "facts": facts})
         return 0
-    write(plan_text(model.plan, model.footprint).rstrip("\n"))
+    if args.latex:
+        write(plan_latex(model.plan, model.footprint).rstrip("\n"))
+        return 0
+    page = plan_page(model.plan, model.footprint, every=args.all, width=page_width())
     if args.facts:
-        write("\nfacts")
-        told = [(n, f"[{', '.join(map(str, d['shape']))}]", ", ".join(d["facts"])) for n, d in model.graph.nodes(data=True) if "facts" in d]
-        wide = [max(map(len, column)) for column in zip(*told, strict=True)]
-        for name, shape, facts in told:
-            write(f" {name.ljust(wide[0])}  {shape.ljust(wide[1])}  {facts or '-'}")
+        known = [(n, shapes.show(d["shape"]), ", ".join(d["facts"]) or "-") for n, d in model.graph.nodes(data=True) if "facts" in d]
+        page += [row(), row(Part("facts", "heading")), *columns(known, ("target", "", "aside"))]
     if args.defaults:
-        names, values = (max(len(row[column]) for row in settings) for column in (0, 1))
-        write("\nsettings")
-        for name, value, where in settings:
-            write(f" {name.ljust(names)}  {value.ljust(values)}  {where}")
+        page += [row(), row(Part("settings", "heading")), *columns(settings, ("target", "", "aside"))]
+    show(page)
     return 0
 
 
@@ -60,12 +73,6 @@ def settings_of(model: Model) -> Iterator[tuple[str, str, str]]:
     if "epochs" not in written:
         batches = f"{found.accumulate} batches of " if found.accumulate > 1 else ""
         yield "epochs", str(found.epochs), f"{found.steps} steps of {batches}{found.batch} rows, of {rows}"
-
-
-def optimizer_text(call: Call) -> str:
-    """The optimizer with its numbers, those of the command line included."""
-    args = [(f"{a.name.id} = " if a.name else "") + " ".join(a.value.span.text.split()) for a in call.args]
-    return f"{call.function.id}({', '.join(args)})"
 
 
 def _numbers(model: Model) -> Iterator[tuple[str, str, str]]:

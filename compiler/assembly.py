@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 from ..dsl.syntax import Program
@@ -12,7 +12,7 @@ from .graph import output_name
 from .ir import Node
 from .lower import Lowering
 from .plan import Line, ModelState, ParamSpec, Plan
-from .registers import connected
+from .registers import Registers, connected
 from .schedule import forward_and_gradient
 from .settings import Settings
 from .update_schedule import update_lines
@@ -21,24 +21,45 @@ from .updates import lower_update
 ITEMSIZE = {"float64": 8, "float32": 4}
 
 
-def training_plan(program: Program, low: Lowering, settings: Settings) -> Plan:
-    """Forward, gradient and update."""
-    loss, output = _value(low, "loss"), _output(program, low)
+@dataclass(frozen=True, slots=True, eq=False)
+class Passes:
+    """The forward and the gradient pass as lines, the registers that they use, and the adjoints that they compute.
+
+    Nodes from id `start` on belong to the sweep.
+    """
+
+    start: int
+    adjoints: dict[Node, Adjoint]
+    registers: Registers
+    forward: list[Line]
+    gradient: list[Line]
+
+
+def passes(program: Program, low: Lowering, settings: Settings) -> Passes:
+    """Both passes of training; a param that the loss can't feel has zeros for a gradient."""
+    loss, output = value_of(low, "loss"), _output(program, low)
     start = len(low.ir.nodes)
     params = [p.node for p in low.params]
     adjoints = gradients(loss, params, low.names)
     for p in params:
         if p not in adjoints:
             adjoints[p] = zero_adjoint(p)
-    total = sum(p.count for p in param_specs(low, {}))
-    itemsize = ITEMSIZE[settings.precision]
-    sizes = {"N": settings.batch, "P": total}
-    registers, forward, gradient = forward_and_gradient(low, sizes, itemsize, [loss, output, *low.primes.values()], adjoints, start)
+    sizes = {"N": settings.batch, "P": sum(p.count for p in param_specs(low, {}))}
+    roots = [loss, output, *low.primes.values()]
+    registers, forward, gradient = forward_and_gradient(low, sizes, ITEMSIZE[settings.precision], roots, adjoints, start)
     for node in (*params, *(d.node for d in low.states)):
         registers.leaf(node)
+    return Passes(start, adjoints, registers, forward, gradient)
+
+
+def training_plan(program: Program, low: Lowering, settings: Settings) -> Plan:
+    """Forward, gradient and update."""
+    made = passes(program, low, settings)
+    adjoints, registers, forward, gradient = made.adjoints, made.registers, made.forward, made.gradient
+    loss, output = value_of(low, "loss"), _output(program, low)
     names = tuple(p.name for p in low.params)
     update, states, w, dw = update_lines(low, registers, lower_update(low, settings), names, program.source)
-    specs = param_specs(low, {p: (registers.of[p], registers.of[adjoints[p].node]) for p in params})
+    specs = param_specs(low, {d.node: (registers.of[d.node], registers.of[adjoints[d.node].node]) for d in low.params})
     producers = {line.target: line.id for line in (*forward, *gradient)}
     lines = connected([*forward, *gradient], producers)
     gradient_of = {line.value: line.id for line in gradient}
@@ -63,7 +84,7 @@ def evaluation_plan(program: Program, low: Lowering, settings: Settings) -> Plan
             name = key.removeprefix("report ")
             low.names.setdefault(node, name)
             reports.append((name, node))
-    loss = _value(low, "loss")
+    loss = value_of(low, "loss")
     return _forward_plan(program, low, settings, loss, [loss, _output(program, low), *(n for _, n in reports)], reports)
 
 
@@ -90,14 +111,15 @@ def _forward_plan(
     )  # fmt: skip
 
 
-def _value(low: Lowering, name: str) -> Node:
+def value_of(low: Lowering, name: str) -> Node:
+    """The node of a value of the model, or of the loss."""
     node = low.values[name]
     assert isinstance(node, Node)
     return node
 
 
 def _output(program: Program, low: Lowering) -> Node:
-    return _value(low, output_name(program) or "")
+    return value_of(low, output_name(program) or "")
 
 
 def zero_adjoint(param: Node) -> Adjoint:

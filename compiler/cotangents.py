@@ -16,6 +16,12 @@ from .constants import Number
 from .ir import Node
 from .ops import call
 
+SCALARS, CHOICE, FACTOR = "scalars", "choice", "factor"
+MECHANISMS = {  # what the sweep does beside the rules of `simplify`, in words
+    SCALARS: "signs, numbers and 1 / N are carried beside the cotangent, since every vjp is linear, and written once: -(a - b) is b - a",
+    CHOICE: "f(where(c, g, 0)) -> where(c, f(g), 0), since every vjp is linear: nothing, not 0 * inf, goes to the other side",
+    FACTOR: "g * a + g * b -> g * (a + b)  and  where(c, g * a, g * b) -> g * where(c, a, b), g being what all terms begin with",
+}
 LONG = 10**6  # a fraction of longer numbers than this is written as a decimal
 
 
@@ -53,8 +59,11 @@ class Term:
 def combine(terms: list[Term], kept: Collection[Node] = ()) -> tuple[Scalar, Node, tuple[str, ...]]:
     """The sum of the terms as one (scalar, node), in the order of their readers in the forward pass."""
     reasons = tuple(dict.fromkeys(r for t in sorted(terms, key=lambda t: t.reader) for r in t.reasons))
-    ordered = counted(sorted(terms, key=lambda t: t.reader))
-    common = common_factor([t.node for t in ordered], kept) if len(ordered) > 1 else None
+    ordered = sorted(terms, key=lambda t: t.reader)
+    barred = ordered[0].node.ir.barred
+    if SCALARS not in barred:
+        ordered = counted(ordered)
+    common = common_factor([t.node for t in ordered], kept) if len(ordered) > 1 and FACTOR not in barred else None
     if common is not None:
         rest = [Term(t.scalar, without(t.node, common), -1 if t.node is common else t.reader, ()) for t in ordered]  # a 1 stands first
         scalar, total, _ = combine(rest, kept)
@@ -125,7 +134,7 @@ def chosen_sides(g: Node, kept: Collection[Node]) -> tuple[tuple[tuple[Node, int
     Every vjp is linear, so that an elementwise one can work on what is chosen, and nothing (not 0 * inf) is sent to the other side.
     """
     choices: list[tuple[Node, int]] = []
-    while g.op == "where" and g not in kept:
+    while g.op == "where" and g not in kept and CHOICE not in g.ir.barred:
         condition, *sides = g.args
         taken = [i for i, side in enumerate(sides) if side.value != 0]
         if len(taken) != 1:
@@ -137,7 +146,7 @@ def chosen_sides(g: Node, kept: Collection[Node]) -> tuple[tuple[tuple[Node, int
 
 def choice_factored(node: Node, kept: Collection[Node]) -> Node:
     """where(c, g * a, g * b)  ->  g * where(c, a, b)."""
-    if node.op != "where" or node in kept:
+    if node.op != "where" or node in kept or FACTOR in node.ir.barred:
         return node
     condition, *sides = node.args
     common = common_factor(sides, kept)
@@ -148,7 +157,7 @@ def choice_factored(node: Node, kept: Collection[Node]) -> Node:
 
 def peel(node: Node, kept: Collection[Node] = ()) -> tuple[Scalar, Node]:
     """The constant factors of a product, and what is left: -(2 * x) / N gives (-2, N^-1) and x. What is `kept` stays whole."""
-    if node in kept:
+    if node in kept or SCALARS in node.ir.barred:
         return Scalar(), node
     known = as_scalar(node)
     if known is not None:
@@ -191,6 +200,8 @@ def as_scalar(node: Node) -> Scalar | None:
 def put_back(scalar: Scalar, node: Node, kept: Collection[Node] = ()) -> Node:
     """scalar * node as a textbook writes it: `(p - y) / N`, `0.0002 * w`, `2 * d / (3 * N)`."""
     number, ir = scalar.number, node.ir
+    if scalar == Scalar():
+        return node
     if node.op == "broadcast" and node not in kept:
         return ir.make("broadcast", put_back(scalar, node.args[0], kept), **dict(node.attrs))
     if number < 0 and node.op == "sub" and node not in kept:
@@ -210,7 +221,7 @@ def put_back(scalar: Scalar, node: Node, kept: Collection[Node] = ()) -> Node:
     below = ir.const(bottom)
     for _ in range(-scalar.rows):
         below = below * n
-    return node / below
+    return node if below.value == 1 else node / below
 
 
 def _times(number: Node, node: Node, kept: Collection[Node]) -> Node:

@@ -12,7 +12,8 @@ as it builds, innermost first: one pass is the fixpoint. Names, places and origi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NoReturn
@@ -23,6 +24,7 @@ from .plan import Attrs, Shape
 
 Number = Fraction | float
 Rule = Callable[["Node"], "Node | None"]
+Rules = Mapping[str, Iterable[Rule]]  # by the operation that is made, in the order tried
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,10 +104,11 @@ class Interner:
 
     `rules` maps an op to the rewrites tried when one is made. `rewritten` says which rules made a node, `crossed` which nodes
     a rule read through (their value may no longer be what a reader goes through), `origin` in which functions
-    of the user's a node arose, outermost only; `fired` is the log of (rule, node it spoke of).
+    of the user's a node arose, outermost only; `fired` is the log of (rule, node it spoke of). `drafts` are what rules found
+    written where they made something new, and `barred` the mechanisms of the sweep that are held back (see `derivation`).
     """
 
-    def __init__(self, rules: Mapping[str, Iterable[Rule]]) -> None:
+    def __init__(self, rules: Rules) -> None:
         self.rules = {op: tuple(chain) for op, chain in rules.items()}
         self.nodes: list[Node] = []
         self.rewritten: dict[Node, tuple[str, ...]] = {}
@@ -113,6 +116,8 @@ class Interner:
         self.origin: dict[Node, tuple[str, ...]] = {}
         self.named: set[Node] = set()  # asked for membership only; the user's named values, which tidying rules leave alone
         self.fired: list[tuple[str, Node]] = []
+        self.drafts: dict[Node, tuple[str, Node]] = {}
+        self.barred: frozenset[str] = frozenset()
         self.context: tuple[str, ...] = ()
         self._memo: dict[object, tuple[Node, tuple[tuple[str, Node], ...]]] = {}
 
@@ -128,6 +133,26 @@ class Interner:
             known = constant_facts(attrs["value"]) if facts is None else facts  # type: ignore[arg-type]
             found = self._memo[key] = (self._new(op, (), shape, tuple(attrs.items()), known), ())
         return found[0]
+
+    @contextmanager
+    def under(self, rules: Rules, barred: Iterable[str] = (), *, known: bool = True) -> Generator[None]:
+        """Makes nodes by other rules for a while, and leaves no trace in the tables.
+
+        `barred`: mechanisms of the sweep that are held back. Unless `known`, what was made before is made anew instead of found.
+        """
+        tables = ("rules", "barred", "_memo", "rewritten", "crossed", "origin", "named", "fired", "drafts")
+        before = {name: getattr(self, name) for name in tables}
+        for name in tables[2:]:
+            setattr(self, name, before[name].copy())
+        self.rules = {op: tuple(chain) for op, chain in rules.items()}
+        self.barred = frozenset(barred)
+        if not known:
+            self._memo = {}
+        try:
+            yield
+        finally:
+            for name, table in before.items():
+                setattr(self, name, table)
 
     def make(self, op: str, *operands: Node | Number | int, **attrs: object) -> Node:
         """The node `op(*operands, **attrs)`, simplified. Raises `ops.ShapeError` where the shapes do not fit."""
@@ -163,6 +188,8 @@ class Interner:
 
     def _record(self, rule: str, draft: Node, made: Node, fresh: int) -> None:
         """Notes that `made` stands for `draft`, and which nodes the rule read through."""
+        if made.id >= fresh and made.args:
+            self.drafts.setdefault(made, (rule, draft))
         through = _between(draft, made)
         origins = [o for n in through for o in self.origin.get(n, ())]
         if through:

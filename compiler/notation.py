@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from . import shapes
 from .instances import Applicable, Group, Initializer, Meaning, Words
@@ -30,11 +31,15 @@ def number(value: Number) -> str:
 
 
 class Notation:
-    """Writes nodes by `names` and `words`. `needs` collects the names written since the last `start`."""
+    """Writes nodes by `names` and `words`. `needs` collects the names written since the last `start`.
 
-    def __init__(self, names: Mapping[Node, str], words: Mapping[Node, Words]) -> None:
+    `drafts` are nodes to be written as something else than they are: as they were before a rewrite.
+    """
+
+    def __init__(self, names: Mapping[Node, str], words: Mapping[Node, Words], drafts: Mapping[Node, Node] = MappingProxyType({})) -> None:
         self.names = names
         self.words = words
+        self.drafts = drafts
         self.needs: dict[str, None] = {}
         self.rows = "rows" if "N" in names.values() else "N"  # a user may have a value N
 
@@ -59,6 +64,7 @@ class Notation:
         words = self.words.get(node)
         if words is not None and self._stand(node, words):
             return self._call_words(words), ATOM
+        node = self.drafts.get(node, node)
         row = TABLE[node.op]
         args = node.args
         if node.op == "const":

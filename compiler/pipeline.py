@@ -12,13 +12,15 @@ from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Program
 from . import verify
 from .assembly import evaluation_plan, prediction_plan, training_plan
+from .derivation import Derivation, derivations
 from .graph import Graph
-from .ir import Node
+from .ir import Node, Rules
 from .lints import lints
 from .lower import Lowering
 from .plan import Plan
 from .schema import Schema
 from .settings import Settings
+from .simplify import RULES
 from .statements import lower
 from .stopping import unwatchable
 from .survey import survey
@@ -36,13 +38,13 @@ class Compilation:
     notes: tuple[str, ...]
 
 
-def compile(program: Program, schema: Schema) -> Compilation:
-    """The plans of a program for data of this schema. Raises `MlpcError` with every fault that can be found."""
+def compile(program: Program, schema: Schema, rules: Rules = RULES) -> Compilation:
+    """The plans of a program for data of this schema, by all rewrites or some. Raises `MlpcError` with every fault that can be found."""
     with undisturbed():
         known = survey(program)
         lib, graph, settings, faults = known.lib, known.graph, known.settings, list(known.faults)
-        training = lower(program, schema, lib, graph, faults, training=True)
-        evaluation = lower(program, schema, lib, graph, faults, training=False)
+        training = lower(program, schema, lib, graph, faults, training=True, rules=rules)
+        evaluation = lower(program, schema, lib, graph, faults, training=False, rules=rules)
         if settings is not None:
             faults += unwatchable((settings.early_stop, settings.keep), evaluation, schema)
         if faults or settings is None:
@@ -68,6 +70,15 @@ def compile_prediction(program: Program, schema: Schema) -> Plan:
         plan = prediction_plan(program, low, known.settings.scheduled(schema.train_rows))
         verify.verify(plan)
         return plan
+
+
+def derive(program: Program, schema: Schema) -> tuple[Plan, dict[str, Derivation]]:
+    """The plan to train by and, by id, how each of its lines comes about. Raises as `compile` does."""
+    with undisturbed():
+        known = survey(program)
+        if known.faults or known.settings is None:
+            raise MlpcError(*dict.fromkeys(known.faults))
+        return derivations(program, schema, known.lib, known.graph, known.settings.scheduled(schema.train_rows))
 
 
 def enough_rows(low: Lowering, settings: Settings, schema: Schema) -> None:

@@ -9,7 +9,7 @@ from ..dsl.diagnostics import fault
 from ..dsl.syntax import Assign, Expr, Prime, Span, State
 from . import shapes
 from .constants import Number
-from .definitions import bind, signature
+from .definitions import Library, bind, signature
 from .instances import Frame, Meaning
 from .ir import Node, ancestors
 from .lower import Lowering
@@ -38,6 +38,13 @@ class Update:
     norm: Node | None = None
 
 
+def arguments(settings: Settings, lib: Library) -> dict[str, Expr]:
+    """What `train.optimizer` gives the parameters of the update behind w and dw."""
+    function = lib.find(settings.optimizer.function.id)
+    assert function is not None
+    return bind(settings.optimizer, signature(function)[2:], function.name)
+
+
 def lower_update(low: Lowering, settings: Settings) -> Update:
     """The update that `train.optimizer` calls. Faults are told at the call or in the user's own definition."""
     call = settings.optimizer
@@ -52,7 +59,7 @@ def lower_update(low: Lowering, settings: Settings) -> Update:
     outer = Frame({}, "user", None, symbols)
     clip = _clipped(low, settings.clip, dw, outer) if settings.clip is not None else None
     frame = Frame({w_name: w, dw_name: clip.dw if clip else dw}, function.home, None, symbols)
-    bound = bind(call, signature(function)[2:], d.name.id)
+    bound = arguments(settings, low.lib)
     numbers: list[tuple[str, Node]] = []
     for p in d.parameters[2:]:
         meaning: Meaning

@@ -14,6 +14,7 @@ from mlpc.dsl.syntax import Assign, Binary, Call, Matrix, Name, Number, Return, 
 
 from .interpret import apply
 
+DEFINITIONS = "()"  # the key of the user's own functions in a scope
 BINARY = {"+": "add", "-": "sub", "*": "mul", "/": "div", "^": "pow", "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
 
 
@@ -122,8 +123,9 @@ def called(name, args, by_name, scope) -> Any:
             return op(name, *given)
         case _:
             pass
-    definition = standard()[name].definition  # the user's words: a function of std, by its text
-    inner: dict[str, Any] = {}
+    own = scope.get(DEFINITIONS, {})
+    definition = (own.get(name) or standard()[name]).definition  # a call in the user's words: by the text of the function
+    inner: dict[str, Any] = {DEFINITIONS: own}
     for i, parameter in enumerate(definition.parameters):
         key = parameter.name.id
         inner[key] = given[i] if i < len(given) else value(by_name[key], scope) if key in by_name else value(parameter.default, inner)
