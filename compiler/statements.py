@@ -8,7 +8,7 @@ from . import shapes
 from .definitions import Library, value_names
 from .graph import Graph, output_name
 from .instances import Frame, Instance
-from .ir import Interner, Node, ancestors
+from .ir import Interner, Node, Rules, ancestors
 from .lower import Lowering
 from .schema import Schema
 from .simplify import RULES
@@ -17,9 +17,11 @@ from .unfold import call
 from .units import in_own_units
 
 
-def lower(program: Program, schema: Schema, lib: Library, graph: Graph, faults: list[Diagnostic], *, training: bool) -> Lowering:
+def lower(
+    program: Program, schema: Schema, lib: Library, graph: Graph, faults: list[Diagnostic], *, training: bool, rules: Rules = RULES
+) -> Lowering:
     """The statements of the model, the loss and the report as nodes; the faults of each are collected."""
-    low = Lowering(Interner(RULES), lib, schema, training)
+    low = Lowering(Interner(rules), lib, schema, training)
     low.inputs()
     lost: set[str] = {n for n, d in graph.nodes(data=True) if d["broken"]}
     lost |= {n for n, d in graph.nodes(data=True) if d["kind"] == "data" and n not in low.values}

@@ -20,6 +20,12 @@ def refuse_without_libraries(plans: Iterable[Plan], source: Source) -> None:
         raise MlpcError(*([f for f in faults if f.span] or faults))
 
 
+def refuse_without_library(op: str) -> None:
+    """MlpcError E0504 if an operation needs a library that is not there."""
+    if TABLE[op].library and not _there(TABLE[op].library):
+        raise MlpcError(_fault(op, None))
+
+
 def install(extra: str) -> str:
     """What a user types to have an extra; quoted, since a shell may read brackets as a pattern."""
     return f"pip install 'mlpc[{extra}]'"

@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 
 import mlpc
-from mlpc.cli.explain import PAGES, RULES, derive, page
 from mlpc.cli.main import main
 from mlpc.compiler.library import standard
+from mlpc.compiler.ops import TABLE
 from mlpc.compiler.render.curve import curve
 from mlpc.compiler.vocabulary import BUILTINS
 from mlpc.dsl.diagnostics import TITLES, MlpcError
+from mlpc.pages.derivation import names as derivation_words
+from mlpc.pages.functions import derive
+from mlpc.pages.rewrites import STATEMENTS
+from mlpc.pages.words import CODES, code_text
 
 FENCE = re.compile(r"^## ([^\n]+)\n\n```(mlp whole|mlp|csv|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECTIONS = {
@@ -48,7 +52,7 @@ def codes(text: str, folder: Path, memory: str) -> list[str]:
 
 @pytest.mark.parametrize("code", TITLES)
 def test_a_page_says_what_and_why_and_its_examples_are_what_they_say(code: str, tmp_path: Path, capsys, monkeypatch) -> None:
-    text = page(code)
+    text = code_text(code)
     assert text.startswith(f"# {code}: {TITLES[code]}\n\n")
     assert max(map(len, text.split("\n"))) <= 132
     examples: dict[str, tuple[str, str]] = {m[1]: (m[2], m[3]) for m in FENCE.finditer(text)}
@@ -72,13 +76,13 @@ def test_a_page_says_what_and_why_and_its_examples_are_what_they_say(code: str, 
 
 
 def test_no_page_is_left_over() -> None:
-    assert sorted(p.name for p in PAGES.iterdir()) == sorted(f"{code}.md" for code in TITLES)
+    assert sorted(p.name for p in CODES.iterdir()) == sorted(f"{code}.md" for code in TITLES)
 
 
 @pytest.mark.parametrize("asked", ["E0231", "e0231"])
 def test_explain_prints_the_page(asked: str, capsys) -> None:
     assert main(["explain", asked]) == 0
-    assert capsys.readouterr().out == page("E0231")
+    assert capsys.readouterr().out == code_text("E0231")
 
 
 def test_an_unknown_code_is_answered_with_the_near_ones(capsys) -> None:
@@ -98,7 +102,7 @@ as it runs
   h  = x * t2 / 2
 
 derivative, as derived
-  dx = 0.39894228040143265 * (x * exp(-t1^2)) + 0.5 * t2
+  dx = 0.39894228040143265 * x * exp(-t1^2) + 0.5 * t2
 """
 
 
@@ -110,17 +114,53 @@ def test_explain_shows_the_text_and_the_derivative_of_a_function(capsys) -> None
     assert max(map(len, printed[len(GELU) :].split("\n"))) <= 72
 
 
-@pytest.mark.parametrize("name", [*standard(), *BUILTINS, *RULES])
+WORDS = [*dict.fromkeys([*standard(), *BUILTINS, *STATEMENTS, *derivation_words(), *TABLE])]
+
+
+@pytest.mark.parametrize("name", WORDS)
 def test_explain_knows_every_name(name: str, capsys) -> None:
-    assert main(["explain", name]) == 0
+    assert main(["explain", *name.split()]) == 0
     printed = capsys.readouterr().out
     assert len(printed) > 20
     function = standard().get(name)
     if function is not None:
         assert function.definition.doc in printed
         assert function.definition.span.text.split("\n")[0] in printed
-    if name in RULES:
-        assert f"rewrite {name}\n  {RULES[name][0]}\n" in printed
+    assert (f"# rewrite {name}\n\n{STATEMENTS.get(name)}\n" in printed) == (name in STATEMENTS)
+    assert (f"# operation {name}\n" in printed) == (name in TABLE)
+    assert (f"# derivation: {name}\n" in printed) == (name in derivation_words())
+
+
+def test_explain_without_a_word_lists_every_word(capsys) -> None:
+    assert main(["explain"]) == 0
+    printed = capsys.readouterr().out
+    assert main(["explain", "--list"]) == 0
+    assert capsys.readouterr().out == printed
+    assert max(map(len, printed.split("\n"))) <= 100
+    assert [line for line in printed.split("\n") if re.match(r"\w", line)][:-1] == [
+        "codes",
+        "functions",
+        "rewrites",
+        "derivation",
+        "operations",
+    ]
+    listed = re.split(r"[·:\s]{2,}|\n", printed)
+    assert [w for w in [*TITLES, *WORDS] if w not in listed] == []
+    assert main(["explain", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["format"], found["derivation"]) == (1, {"": derivation_words()})
+
+
+@pytest.mark.parametrize(
+    ("asked", "heads"),
+    [
+        (["@"], ["# operation matmul"]), (["-"], ["# operation neg", "# operation sub"]), (["ᵀ"], ["# operation transpose"]),
+        (["chain_rule"], ["# derivation: chain rule"]), (["Broadcast", "over", "batch"], ["# derivation: broadcast over batch"]),
+    ],
+)  # fmt: skip
+def test_a_word_is_found_as_a_plan_writes_it(asked: list[str], heads: list[str], capsys) -> None:
+    assert main(["explain", *asked]) == 0
+    assert re.findall(r"^# .*", capsys.readouterr().out, re.MULTILINE) == heads
 
 
 def test_a_derivative_is_the_slope_of_the_values() -> None:
@@ -151,9 +191,16 @@ def test_a_function_of_a_row_is_derived_without_a_picture() -> None:
 def test_explain_as_json(capsys) -> None:
     assert main(["explain", "softplus", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["format"], found["kind"], found["gradient"]) == (1, "fn", [{"target": "dx", "text": "sigmoid(x)"}])
-    assert found["rewrite"]["licence"] == "stabilises"
-    assert len(found["curve"]["x"]) == len(found["curve"]["value"]) == len(found["curve"]["derivative"]) == 121
+    assert (found["format"], found["word"], [p["page_kind"] for p in found["pages"]]) == (
+        1,
+        "softplus",
+        ["function", "rewrite", "operation"],
+    )
+    function, rewrite, operation = found["pages"]
+    assert (function["kind"], function["gradient"]) == ("fn", [{"target": "dx", "text": "sigmoid(x)"}])
+    assert len(function["curve"]["x"]) == len(function["curve"]["value"]) == len(function["curve"]["derivative"]) == 121
+    assert (rewrite["licence"], rewrite["numbers"]["v without it"]) == ("stabilises", [0.0, 0.6931471805599453, "Infinity"])
+    assert operation["derivative"] == {"dx": "dh * sigmoid(x)"}
 
 
 def test_the_picture_of_a_line() -> None:
@@ -165,7 +212,10 @@ def test_the_picture_of_a_line() -> None:
     assert curve([0.0], [math.nan], [1.0]) == []
 
 
-@pytest.mark.parametrize(("asked", "near"), [("gleu", "gelu"), ("sotfmax", "softmax"), ("rows_sum_to_on", "rows_sum_to_one")])
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [("gleu", "gelu"), ("sotfmax", "softmax"), ("rows_sum_to_on", "rows_sum_to_one"), ("matmull", "matmul"), ("chainrule", "chain rule")],
+)
 def test_an_unknown_name_is_answered_with_the_near_one(asked: str, near: str, capsys) -> None:
     assert main(["explain", asked]) == 1
     assert f"hint: did you mean `{near}`?" in capsys.readouterr().err

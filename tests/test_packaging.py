@@ -49,7 +49,9 @@ def built(clean: Path) -> Path:
 def package_files(tree: Path) -> set[str]:
     """Every file of the package's folders that users need, a data set's licence and an error's page too, relative to the package."""
     files = [path for folder in FOLDERS for path in (tree / folder).glob("*") if path.suffix in SHIPPED]
-    files += [path for pattern in ("models/data/*", "models/parts/*", "dsl/pages/*") for path in tree.glob(pattern)]
+    files += [
+        path for pattern in ("models/data/*", "models/parts/*", "dsl/pages/*", "pages/*.md", "pages/*/*.md") for path in tree.glob(pattern)
+    ]
     return {path.relative_to(tree).as_posix() for path in files if path.is_file()}
 
 

@@ -1,0 +1,15 @@
+"""What is said of a word, once for a person and once for a program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`kind`: code, function, operation, rewrite or derivation. `document` is what --json gives, `text` the same to be read."""
+
+    kind: str
+    document: dict[str, Any]
+    text: str
