@@ -17,12 +17,16 @@ from ..model import Model, load
 
 def model_of(args: argparse.Namespace) -> Model:
     """The model of `FILE`, with `--set` and `--seed`. Warnings and notes go to stderr."""
-    overrides = [*args.set, *([f"train.seed={args.seed}"] if args.seed is not None else [])]
-    model = load(Path(args.file), overrides, data_root=args.data_root)
+    model = load(Path(args.file), overrides_of(args), data_root=args.data_root)
     told = [render(w) for w in model.warnings] + [f"note: {printable(n)}" for n in (*model.dataset.notes, *model.compilation.notes)]
     if told:
         warn("\n".join(told))
     return model
+
+
+def overrides_of(args: argparse.Namespace) -> list[str]:
+    """What --set and --seed put in place of the file's settings."""
+    return [*args.set, *([f"train.seed={args.seed}"] if args.seed is not None else [])]
 
 
 def warn(text: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..compiler.graph import report_items
 from ..compiler.render.text import amount
+from ..compiler.settings import optimizer_text
 from ..compiler.stopping import Criterion
 from ..dsl.diagnostics import printable
 from ..dsl.syntax import Name, walk
@@ -17,7 +18,7 @@ from ..model import Model
 from ..runtime.train import Losses, Metrics, OnEpoch, Run
 from .environment import environment
 from .load import model_of, write, write_json
-from .plan import optimizer_text, settings_of
+from .plan import settings_of
 
 
 def command(args: argparse.Namespace) -> int:

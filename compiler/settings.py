@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault, nearest
+from ..dsl.layout import one_line
 from ..dsl.parse import parse_expression
 from ..dsl.syntax import Arg, Assign, Call, Expr, Name, Number, Program, Section, Span, Text
 from .constants import whole
@@ -153,7 +154,7 @@ class _Reader:
             return e.args[0].value
         word = e.id if isinstance(e, Name) else ""
         hint = "clip = off" if nearest(word, ("off",)) else "clip = norm(1.0)"
-        found = " ".join(e.span.text.split())
+        found = e.span.words
         raise fault("E0302", e.span, f"`clip` is `off` or `norm(c)` with one number c, and this is `{found}`", hint)
 
     def optimizer(self, e: Expr) -> Call:
@@ -219,7 +220,7 @@ def _told(key: str, given: dict[str, Assign]) -> tuple[str, str]:
         return DEFAULTS[key], "default"
     s = given[key]
     where = "command line" if s.span.source.name.startswith("--set") else f"line {s.span.line}"
-    return " ".join(s.value.span.text.split()), where
+    return s.value.span.words, where
 
 
 def override(program: Program, assignments: Iterable[str]) -> Program:
@@ -261,6 +262,12 @@ def _set(train: Section, keys: list[str], e: Expr, text: str) -> Section:
     assert index is not None
     body[index] = replace(statement, value=replace(old, args=(*kept, arg)))
     return replace(train, body=tuple(body))
+
+
+def optimizer_text(call: Call) -> str:
+    """The optimizer with its numbers, those of the command line included."""
+    args = [(f"{a.name.id} = " if a.name else "") + one_line(a.value.span.text) for a in call.args]
+    return f"{call.function.id}({', '.join(args)})"
 
 
 def span_of(settings: Settings) -> Span:

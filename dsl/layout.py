@@ -101,6 +101,12 @@ def lay_out(pieces: Sequence[Piece], level: int) -> Layout:
     return Layout(tuple(lines), code[sign].text, column)
 
 
+def one_line(text: str) -> str:
+    """A statement or an expression without its comments, on one line however long."""
+    pieces = [p for p in pieces_of(text) if p.kind != "comment"]
+    return " ".join(line.code.strip() for line in lay_out(pieces, 1).lines)
+
+
 def sorted_out(pieces: Sequence[Piece]) -> tuple[list[Piece], dict[int, list[Piece]]]:
     """Code without commas before a closing bracket, and the comments by the index of the code they follow.
 

@@ -1,0 +1,35 @@
+"""`mlpc diff`: what separates the plans of two files."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from ..compiler.render.difference import difference_document, difference_rows
+from ..dsl.diagnostics import MlpcError, printable
+from ..model import Model, load
+from .load import overrides_of, warn, write_json
+from .main import FAULT, OK
+from .terminal import show
+
+
+def command(args: argparse.Namespace) -> int:
+    """Prints the difference. Status 0, with --exit-code 1 if there is one; if a file is at fault its status, the faults of both told."""
+    models: list[Model] = []
+    faults: list[MlpcError] = []
+    for file in (args.file, args.other):
+        try:
+            models.append(load(Path(file), overrides_of(args), data_root=args.data_root))
+        except MlpcError as error:
+            warn(f"{printable(file)}:\n{error}" if not faults else f"\n{printable(file)}:\n{error}")
+            faults.append(error)
+    if faults:
+        return max(error.status for error in faults)
+    found = models[0].diff(models[1], prediction=args.prediction)
+    found = replace(found, before=replace(found.before, name=args.file), after=replace(found.after, name=args.other))
+    if args.json:
+        write_json(difference_document(found))
+    else:
+        show(list(difference_rows(found)))
+    return FAULT if args.exit_code and not found.same else OK
