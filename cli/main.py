@@ -166,9 +166,32 @@ def _training_options(command: argparse.ArgumentParser) -> None:
 class _Parser(argparse.ArgumentParser):
     """One that ends with status 2 and the near word."""
 
-    def error(self, message: str) -> NoReturn:
+    def error(self, message: str, hint: str = "") -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: error: {message}\n{' ' * 3}hint: {self.prog} --help\n")
+        self.exit(USAGE, f"{self.prog}: error: {message}\n{' ' * 3}hint: {hint or f'{self.prog} --help'}\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Refuses what it does not know itself, each command in its own name: argparse leaves it to the parser above."""
+        for word in args:
+            option = word.partition("=")[0]
+            if option == "--" or (self._subparsers and not option.startswith("-")):
+                break  # no options follow, or those of the command
+            if option.startswith("--") and option not in self._option_string_actions:
+                from ..dsl.diagnostics import did_you_mean
+
+                near = did_you_mean(option, (o for o in self._option_string_actions if o.startswith("--")))
+                self.error(f"there is no option {option}", near if near.startswith("did") else "")
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            from ..dsl.diagnostics import did_you_mean
+
+            what = (action.metavar or action.dest or "value").lower() if isinstance(action.metavar, str) else action.dest
+            self.error(f"there is no {what} {value!r}", did_you_mean(str(value), map(str, action.choices)))
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

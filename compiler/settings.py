@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault, nearest
@@ -17,6 +17,7 @@ from .constants import whole
 from .definitions import Library
 from .instances import Frame
 from .ir import Interner
+from .library import collect
 from .lower import Lowering
 from .schema import Schema
 from .simplify import RULES
@@ -212,7 +213,7 @@ def _instead(key: str) -> str:
         return "it is a term of the loss: + 1e-4 * l2(weights)"
     if key.lower() in {"metrics", "metric"}:
         return "metrics stand in `report`: report accuracy(p, y)"
-    return did_you_mean(key, KEYS)
+    return did_you_mean(key, KEYS, LATER)
 
 
 def _told(key: str, given: dict[str, Assign]) -> tuple[str, str]:
@@ -233,11 +234,19 @@ def override(program: Program, assignments: Iterable[str]) -> Program:
             raise fault("E0301", None, f"`--set {text}` does not name a setting", "--set train.epochs=5, or --set train.optimizer.lr=0.1")
         e = parse_expression(value, name)
         train = program.train or Section(Name("train", e.span), (), e.span)
-        program = replace(program, train=_set(train, keys[1:], e, text))
+        program = replace(program, train=_set(program, train, keys[1:], e, text))
     return program
 
 
-def _set(train: Section, keys: list[str], e: Expr, text: str) -> Section:
+def _by_name(call: Call, program: Program) -> Iterator[Arg]:
+    """The arguments of an optimizer, those without a name by the parameter that they are for."""
+    function = collect(program)[0].find(call.function.id)
+    names = [p.name.id for p in function.definition.parameters[2:]] if function else []
+    for i, arg in enumerate(call.args):
+        yield replace(arg, name=Name(names[i], arg.span)) if arg.name is None and i < len(names) else arg
+
+
+def _set(program: Program, train: Section, keys: list[str], e: Expr, text: str) -> Section:
     body = list(train.body)
     index = next((i for i, s in enumerate(body) if isinstance(s, Assign) and s.name.id == keys[0]), None)
     if len(keys) == 1:
@@ -253,12 +262,14 @@ def _set(train: Section, keys: list[str], e: Expr, text: str) -> Section:
             other = "steps" if keys[0] == "epochs" else "epochs"
             body = [s for s in body if not (isinstance(s, Assign) and s.name.id == other)]
         return replace(train, body=tuple(body))
+    if keys[0] not in KEYS:
+        raise fault("E0301", None, f"`train` has no setting `{keys[0]}`", did_you_mean(keys[0], KEYS))
     statement = body[index] if index is not None else None
     if len(keys) > 2 or not isinstance(statement, Assign) or not isinstance(statement.value, (Call, Name)):
         raise fault("E0301", None, f"`--set {text}` does not name a setting", f"`train.{keys[0]}` has no parts here")
     old = statement.value if isinstance(statement.value, Call) else Call(statement.value, (), False, statement.value.span)
     arg = Arg(Name(keys[1], e.span), e, e.span)
-    kept = tuple(a for a in old.args if a.name is None or a.name.id != keys[1])
+    kept = tuple(a for a in _by_name(old, program) if a.name is None or a.name.id != keys[1])
     assert index is not None
     body[index] = replace(statement, value=replace(old, args=(*kept, arg)))
     return replace(train, body=tuple(body))

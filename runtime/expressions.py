@@ -167,7 +167,7 @@ def _named(node: Name, scope: Scope) -> Made:
             f"there is no value `{name}` above, and no `from` that would bring columns",
             did_you_mean(name, scope.values),
         )
-    raise fault("E0402", node.span, f"{table.file} has no column `{name}`", did_you_mean(name, [*table.names, *scope.values]))
+    raise fault("E0402", node.span, f"{table.file} has no column `{name}`", did_you_mean(name, [*table.names, *scope.values], KINDS))
 
 
 def _arithmetic(node: Unary | Binary, operands: list[Frame | Constant], scope: Scope) -> Made:
