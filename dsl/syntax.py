@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import bisect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .diagnostics import Diagnostic
+
+STRING_OR_COMMENT = re.compile(r'"[^"\n]*"|#[^\n]*')
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,12 @@ class Span:
     def text(self) -> str:
         """The characters themselves."""
         return self.source.text[self.start : self.end]
+
+    @property
+    def words(self) -> str:
+        """The characters on one line, without comments."""
+        text = self.text
+        return " ".join((STRING_OR_COMMENT.sub(lambda m: m[0] if m[0][0] == '"' else "", text) if "#" in text else text).split())
 
     def told_from(self, other: Span) -> str:
         """`line 14`, and of which file where `other` stands in another one."""
