@@ -23,10 +23,14 @@ def plan_document(plan: Plan, footprint: Footprint | None = None) -> dict[str, A
         "precision": plan.precision,
         "loss": plan.loss_text,
         "output": plan.values[plan.output].name if plan.output >= 0 else None,
+        "inputs": [{"name": v.name, "shape": list(v.shape)} for v in map(plan.values.__getitem__, plan.inputs)],
         "params": params,
     }
     for section, lines in (("forward", plan.forward), ("gradient", plan.gradient), ("update", plan.update)):
         document[section] = [line_document(line) for line in lines]
+    if plan.update_w is not None and plan.update_dw is not None:
+        document["update_names"] = {"param": plan.values[plan.update_w].name, "gradient": plan.values[plan.update_dw].name}
+        document["update_state"] = [{"name": s.name, "init": plain(s.init)} for s in plan.states]
     if plan.model_states:
         document["state"] = [
             {
