@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +12,9 @@ from .kernel import Array, Arrays, Kernel
 from .program import GRADIENTS, MODEL_STATES, state_ranges
 
 
-def update_kernel(plan: Plan, arrays: Arrays) -> Kernel:
+def update_kernel(plan: Plan, arrays: Arrays, keep: Collection[int] = (), reuse: bool = True) -> Kernel:
     """The kernel of the update alone."""
-    return Kernel(update_plan(plan), ("update",), 1, arrays)
+    return Kernel(update_plan(plan), ("update",), 1, arrays, keep, reuse)
 
 
 def update_plan(plan: Plan) -> Plan:
@@ -39,16 +39,25 @@ class Group:
         self.plan, self.arrays, self.update, self.batches, self.whole = plan, arrays, update, batches, whole
         self.rows = sum(kernel.rows for kernel, _ in batches)
         self.loss = 0.0
+        self.becomes = np.zeros_like(arrays.flat[MODEL_STATES])
 
     def run(self) -> None:
-        """Every batch, then the update; `loss` is the mean of the batches' losses, weighted by rows."""
-        gradient, state = self.arrays.flat[GRADIENTS], self.arrays.flat[MODEL_STATES]
-        mean, becomes = np.zeros_like(gradient), np.zeros_like(state)
+        """Every batch, then the update."""
+        self.gather()
+        self.finish()
+
+    def gather(self, seen: Callable[[Kernel], None] | None = None) -> None:
+        """Every batch, `seen` after each: leaves the gradients' mean in their place, and `loss`, the mean of the batches', weighted by rows."""
+        gradient = self.arrays.flat[GRADIENTS]
+        mean, becomes = np.zeros_like(gradient), self.becomes
+        becomes[...] = 0
         spans = state_ranges(self.plan)
         self.loss = 0.0
         for kernel, chosen in self.batches:
             take(kernel, self.whole, chosen)
             kernel.run()
+            if seen is not None:
+                seen(kernel)
             share = kernel.rows / self.rows
             gradient *= share
             mean += gradient
@@ -57,8 +66,11 @@ class Group:
                 if s.next is not None:
                     becomes[start:stop] += share * kernel[s.next].ravel()
         gradient[...] = mean
+
+    def finish(self) -> None:
+        """The update, by the gradients as they stand in their place."""
         self.update.run()
-        state[...] = becomes
+        self.arrays.flat[MODEL_STATES][...] = self.becomes
 
 
 def take(kernel: Kernel, whole: Mapping[str, Array], chosen: Array) -> None:

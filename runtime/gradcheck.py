@@ -14,6 +14,7 @@ import numpy as np
 
 from ..compiler.plan import Line, ParamSpec, Plan
 from ..compiler.settings import Settings
+from ..compiler.trace import RIGHT, UNKNOWN, WRONG
 from .data import Dataset
 from .init import Draw, draw, generator
 from .kernel import Kernel, allocate
@@ -22,7 +23,6 @@ from .program import ranges
 from .threads import pinned
 from .train import columns, train_rows
 
-RIGHT, WRONG, UNKNOWN = "right", "wrong", "not judged"
 # Pairs of step sizes, in the order they are tried: what is smooth, what bends near, what is flat or noisy, what changes fast.
 PAIRS = ((1e-4, 1e-5), (1e-5, 1e-6), (1e-3, 1e-4), (1e-6, 1e-7), (1e-7, 1e-8), (1e-2, 1e-3), (1e-9, 1e-10), (1e-11, 1e-12))
 JITTERS = (0.0, 1e-3, 1e-2, 0.1, 0.5)  # how far the params move, as a share of their size, until every one is judged
@@ -133,7 +133,7 @@ def _judged(p: ParamSpec, point: Point, gradient: Draw, seed: int) -> Verdict:
     """The worst of some directions: wrong before not judged before right, then the larger difference."""
     if not p.count:
         return Verdict(p.name, p.shape, RIGHT, 0.0, (0.0, 0.0), why="it has no numbers")
-    found = [_measured(p.name, p.shape, point, p.value, gradient, u) for u in _directions(p.shape, seed, p.name)]
+    found = [measured(p.name, point, p.value, gradient, u) for u in _directions(p.shape, seed, p.name)]
     order = (RIGHT, UNKNOWN, WRONG)
     return max(found, key=lambda v: (order.index(v.verdict), max(v.differences)))
 
@@ -146,8 +146,12 @@ def _directions(shape: tuple[int, ...], seed: int, name: str) -> Iterator[Draw]:
         yield u / max(float(np.sqrt(np.sum(u**2))), 1e-300)
 
 
-def _measured(name: str, shape: tuple[int, ...], point: Point, register: int, gradient: Draw, u: Draw) -> Verdict:
-    """The slope along `u`, at the first pair of steps that can judge it."""
+def measured(name: str, point: Point, register: int, gradient: Draw, u: Draw, scale: float = 0.0) -> Verdict:
+    """The slope of the loss along `u` from the value of a register, at the first pair of steps that can judge it.
+
+    `scale`: a slope so large counts as large, so that a smaller one need not be known as well in proportion to itself.
+    """
+    shape = point.values[register].shape
     slope = float(np.sum(gradient * u))
     if not math.isfinite(point.loss):
         return Verdict(name, shape, UNKNOWN, slope, why=f"the loss is {point.loss} here")
@@ -169,7 +173,7 @@ def _measured(name: str, shape: tuple[int, ...], point: Point, register: int, gr
             last = replace(last, why="the loss is not finite near here")
         elif abs(slope - fine) <= error:
             flat = h[1] >= FLAT and max(abs(coarse), abs(fine), abs(slope)) <= noise
-            if flat or error <= SHARP * max(abs(fine), abs(slope)):
+            if flat or error <= SHARP * max(abs(fine), abs(slope), scale):
                 return replace(last, verdict=RIGHT, why="")
         elif far <= FAR:  # rounding within the loss may be more than its last bits tell: see how the slopes scatter
             error += 10 * _scatter(point, register, u, h[1])
@@ -185,22 +189,23 @@ def _scatter(point: Point, register: int, u: Draw, h: float) -> float:
     return max(slopes) - min(slopes) if len(slopes) > 1 else math.inf
 
 
+def sources(plan: Plan) -> dict[int, int]:
+    """The registers of gradient lines -> that of the param or the value along which it is the slope of the loss; other lines have none."""
+    named = {**{f"d{line.target}": line.value for line in plan.forward}, **{f"d({line.target})": line.value for line in plan.forward}}
+    own = {p.gradient: p.value for p in plan.params if p.gradient is not None}
+    return {line.value: named[line.target] for line in plan.gradient if line.target in named} | own
+
+
 def _first_wrong(plan: Plan, point: Point, verdicts: dict[str, Verdict], seed: int) -> tuple[Line, str] | None:
     """The first wrong gradient line in the plan's order: all that it needs has been found right, or could not be judged."""
-    own = {p.gradient: (p.value, p.shape) for p in plan.params}
-    named = {**{f"d{line.target}": line for line in plan.forward}, **{f"d({line.target})": line for line in plan.forward}}
+    along = sources(plan)
     unsure: list[str] = []
     for line in plan.gradient:
-        value = own.get(line.value)
-        if value is None and line.target in named:
-            source = named[line.target].value
-            value = source, point.values[source].shape
         found = UNKNOWN
-        if value is not None:
-            register, shape = value
-            checks = [
-                _measured(line.target, shape, point, register, point.values[line.value], u) for u in _directions(shape, seed, line.id)
-            ]
+        if line.value in along:
+            register = along[line.value]
+            shape = point.values[register].shape
+            checks = [measured(line.target, point, register, point.values[line.value], u) for u in _directions(shape, seed, line.id)]
             found = WRONG if any(v.verdict == WRONG for v in checks) else RIGHT if all(v.verdict == RIGHT for v in checks) else UNKNOWN
         if found == WRONG:
             doubtful = [name for name in line.needs if name in unsure]

@@ -6,7 +6,7 @@ operand a maximum took. Two runs with the same outcomes lie on one smooth piece.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,12 +82,16 @@ class Point:
 
 @dataclass(slots=True, eq=False)
 class Forward:
-    """The forward and gradient lines of a plan on `rows` rows of `data`, with states and draws as in the first step of a seed."""
+    """The forward and gradient lines of a plan on `rows` rows of `data`, with states and draws as in the first step of a seed.
+
+    `given`: the numbers of symbols, states and draws that are others than these, by register.
+    """
 
     plan: Plan
     data: dict[str, Draw]
     rows: int
     seed: int = 0
+    given: Mapping[int, Array] = field(default_factory=dict[int, Array])
     _after: dict[int, list[Step]] = field(default_factory=dict[int, "list[Step]"])
 
     def point(self, params: Draw) -> Point:
@@ -103,7 +107,7 @@ class Forward:
         states = draw(self.plan.model_states, self.seed)
         for s, (start, stop) in zip(self.plan.model_states, state_ranges(self.plan), strict=True):
             values[s.value] = states[start:stop].reshape(s.shape)
-        values = evaluate(self.plan.steps("forward", "gradient"), values, self.rows, self.seed)
+        values = evaluate(self.steps("forward", "gradient"), values | dict(self.given), self.rows, self.seed)
         loss = float(values[self.plan.loss])
         return Point(self, values, loss, max(abs(loss), self._rounding(values, loss)))
 
@@ -113,7 +117,7 @@ class Forward:
         moved = 0.0
         for _ in range(NUDGES):
             found = dict(values)
-            for step in self.plan.steps("forward"):
+            for step in self.steps("forward"):
                 row = TABLE[step.op]
                 out = evaluate([step], {a: found[a] for a in step.args}, self.rows, self.seed)[step.out]
                 exact = row.discrete or row.kind in {"view", "move"}
@@ -121,12 +125,16 @@ class Forward:
             moved = max(moved, abs(float(found[self.plan.loss]) - loss) / NUDGE)
         return moved if np.isfinite(moved) else 0.0
 
+    def steps(self, *sections: str) -> list[Step]:
+        """The steps of some sections whose result is not given."""
+        return [step for step in self.plan.steps(*sections) if step.out not in self.given]
+
     def after(self, register: int) -> list[Step]:
         """The forward steps that a value reaches, in the order they run."""
         if register not in self._after:
             reached = {register}
             steps: list[Step] = []
-            for step in self.plan.steps("forward"):
+            for step in self.steps("forward"):
                 if step.out != register and any(a in reached for a in step.args):
                     reached.add(step.out)
                     steps.append(step)

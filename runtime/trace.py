@@ -1,59 +1,110 @@
-"""Every number of one step: params, inputs and states before it, and each line's value."""
+"""Every number of one step: params, inputs and states before it, each line's value, and its gradients beside central differences."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from ..compiler.ops import TABLE
 from ..compiler.plan import Line, Plan
 from ..compiler.settings import Settings
-from ..dsl.diagnostics import fault
+from ..compiler.trace import Entry, Trace
 from .data import Dataset
-from .init import draw
+from .differences import compare
+from .init import Draw, draw
 from .kernel import Array, Arrays, Kernel, allocate
-from .program import STATES, ranges
+from .probe import Forward
+from .program import PARAMS, STATES, ranges
 from .threads import pinned, suitable
-from .train import columns, train_rows
+from .train import Step, columns, train_rows
 from .train import steps as batches
 
 
-def trace(plan: Plan, dataset: Dataset, settings: Settings, steps: int = 1) -> dict[str, Any]:
-    """Runs `steps` steps of the training, and gives {step, epoch, loss, values} of the last one.
+def trace(plan: Plan, dataset: Dataset, settings: Settings, steps: int = 1, check: bool | Collection[str] = False) -> Trace:
+    """Runs `steps` steps of the training, and gives the last one.
 
-    `values`: dicts of id, name, section (param input state forward gradient update), shape, dtype, value (an array). Params and
-    states are those before the update. What an update line or a state has for every param stands once a param, named by `param`.
+    `check`: whether to compare its gradients with central differences, or the names or ids of those to compare.
     """
-    if settings.accumulate > 1:
-        message = f"a trace shows the lines of one batch, and with `accumulate = {settings.accumulate}` a step has several"
-        raise fault("E0302", None, message, "trace it with one:  --set train.accumulate=1")
     rows = train_rows(dataset)
     known = settings.scheduled(rows)
-    shown = {line.value for line in plan.lines}
+    shown = sorted({line.value for line in plan.lines})
     with pinned(suitable(plan)), np.errstate(all="ignore"):
         arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng), settings.seed)
         data = columns(dataset, plan.precision)["train"]
         limit = replace(known, steps=max(known.steps, steps))
-        for step in batches(plan, arrays, data, rows, limit, reuse=False, keep=tuple(sorted(shown))):
+        for step in batches(plan, arrays, data, rows, limit, reuse=False, keep=tuple(shown)):
             if step.number == 1:  # a schedule sees the number of steps that the file gives
                 arrays.symbols["steps"][...] = known.steps
-            before = list(_before(plan, arrays, step.kernel)) if step.number == steps else []
-            step.kernel.run()
-            if step.number == steps:
-                after = [entry for line in plan.lines for entry in _line(plan, line, step.kernel)]
-                loss = step.kernel[plan.loss].item()
-                return {"step": step.number, "epoch": step.epoch, "loss": loss, "values": before + after}
+            if step.number < steps:
+                step.run(plan.loss)
+            else:
+                return _traced(plan, arrays, step, settings.seed, check)
     raise ValueError(f"there is no step {steps} in {rows} rows")
 
 
-def _entry(key: str, name: str, section: str, value: Array, **more: str) -> dict[str, Any]:
-    value = value.copy()
-    return {"id": key, "name": name, "section": section, **more, "shape": list(value.shape), "dtype": str(value.dtype), "value": value}
+def _traced(plan: Plan, arrays: Arrays, step: Step, seed: int, check: bool | Collection[str]) -> Trace:
+    """Runs one step and keeps its numbers."""
+    symbols = {name: int(cell.item()) for name, cell in arrays.symbols.items()}
+    update: list[Entry] = []
+    if step.group is None:
+        kernel = step.kernel
+        start, forward = list(_before(plan, arrays, kernel)), _forward(plan, arrays, kernel, seed)
+        params = _params(arrays)
+        kernel.run()
+        values = _values(plan, kernel, forward)
+        update += _lines(plan, kernel, plan.update)
+        loss = kernel[plan.loss].item()
+    else:
+        seen: list[tuple[list[Entry], Forward, Draw, dict[int, Array], Kernel]] = []
+
+        def look(kernel: Kernel) -> None:
+            """Keeps the last batch only. Nothing that it started from has changed yet."""
+            forward = _forward(plan, arrays, kernel, seed)
+            seen[:] = [(list(_before(plan, arrays, kernel)), forward, _params(arrays), _values(plan, kernel, forward), kernel)]
+
+        step.group.gather(look)
+        ((start, forward, params, values, kernel),) = seen
+        name = plan.values[plan.update_dw].name if plan.update_dw is not None else "dw"
+        update += [_entry(name, name, "update", arrays.gradients[p.name], p.name) for p in plan.params]
+        step.group.finish()
+        update += _lines(plan, step.group.update, plan.update)
+        loss = step.group.loss
+    named = {line.value for line in plan.gradient if check is True or (check and {line.target, line.id} & {*check})}
+    compared = compare(forward, params, values, named)
+    lines = [
+        Entry(line.id, line.target, line.section, values[line.value], comparison=compared.get(line.value))
+        for line in (*plan.forward, *plan.gradient)
+    ]
+    group = len(step.group.batches) if step.group is not None else 1
+    return Trace(plan, step.number, step.epoch, loss, kernel.rows, group, symbols, (*start, *lines, *update))
 
 
-def _before(plan: Plan, arrays: Arrays, kernel: Kernel) -> Iterator[dict[str, Any]]:
+def _entry(key: str, name: str, section: str, value: Array, param: str = "") -> Entry:
+    return Entry(key, name, section, value.copy(), param)
+
+
+def _params(arrays: Arrays) -> Draw:
+    return arrays.flat[PARAMS].astype(np.float64)
+
+
+def _forward(plan: Plan, arrays: Arrays, kernel: Kernel, seed: int) -> Forward:
+    """The loss as a function of any value at this step, in float64; `_values` adds what the step draws."""
+    inputs = {name: value.astype(np.float64) for name, value in kernel.inputs.items()}
+    given = {s.value: arrays.model_states[s.name].astype(np.float64) for s in plan.model_states}
+    given |= {v.id: arrays.symbols[v.name].copy() for v in plan.values if v.role == "symbol" and v.name in arrays.symbols}
+    return Forward(plan, inputs, kernel.rows, seed, given)
+
+
+def _values(plan: Plan, kernel: Kernel, forward: Forward) -> dict[int, Array]:
+    """The values of the lines of forward and gradient by register; random draws go to what is given to `forward`."""
+    draws = {s.out: kernel[s.out].astype(np.float64) for s in plan.steps("forward", "gradient") if TABLE[s.op].kind == "random"}
+    forward.given = {**forward.given, **draws}
+    return {line.value: kernel[line.value].copy() for line in (*plan.forward, *plan.gradient)}
+
+
+def _before(plan: Plan, arrays: Arrays, kernel: Kernel) -> Iterator[Entry]:
     """What the step starts from."""
     for p in plan.params:
         yield _entry(p.name, p.name, "param", arrays.params[p.name])
@@ -64,18 +115,19 @@ def _before(plan: Plan, arrays: Arrays, kernel: Kernel) -> Iterator[dict[str, An
     for number, state in enumerate(plan.states):
         for p, (start, stop) in zip(plan.params, ranges(plan), strict=True):
             value = arrays.flat[STATES + number][start:stop].reshape(p.shape)
-            yield _entry(state.name, state.name, "state", value, param=p.name)
+            yield _entry(state.name, state.name, "state", value, p.name)
 
 
-def _line(plan: Plan, line: Line, kernel: Kernel) -> Iterator[dict[str, Any]]:
-    """The value of a line; of an update line that has numbers for every param, one entry a param."""
-    value = kernel[line.value]
+def _lines(plan: Plan, kernel: Kernel, lines: Collection[Line]) -> Iterator[Entry]:
+    """The values of update lines; of one that has numbers for every param, one entry a param."""
     spans = ranges(plan)
-    if line.section != "update" or line.value not in kernel.program.pieces:
-        yield _entry(line.id, line.target, line.section, value)
-    elif "P" in line.shape:
-        for p, (start, stop) in zip(plan.params, spans, strict=True):
-            yield _entry(line.id, line.target, line.section, value[start:stop].reshape(p.shape), param=p.name)
-    else:  # a reduction: one value a param that has numbers
-        for p, register in zip((p for p in plan.params if p.count), kernel.program.pieces[line.value], strict=True):
-            yield _entry(line.id, line.target, line.section, kernel[register], param=p.name)
+    for line in lines:
+        value = kernel[line.value]
+        if line.value not in kernel.program.pieces:
+            yield _entry(line.id, line.target, line.section, value)
+        elif "P" in line.shape:
+            for p, (start, stop) in zip(plan.params, spans, strict=True):
+                yield _entry(line.id, line.target, line.section, value[start:stop].reshape(p.shape), p.name)
+        else:  # a reduction: one value a param that has numbers
+            for p, register in zip((p for p in plan.params if p.count), kernel.program.pieces[line.value], strict=True):
+                yield _entry(line.id, line.target, line.section, kernel[register], p.name)

@@ -25,18 +25,20 @@ from .threads import pinned, suitable
 SECTIONS = ("forward", "gradient", "update")
 Losses = dict[str, float]
 Metrics = dict[str, dict[str, Any]]  # split -> name -> a number or a matrix as nested lists
-OnEpoch = Callable[[int, Losses, Metrics], None]
+Entry = dict[str, Any]  # {epoch, step, loss, metrics}: of each split, after an epoch
+OnEpoch = Callable[[Entry], None]
+OnStep = Callable[[int], None]  # of the step's number, from 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class Trained:
     """What a training came to. `history`: one {epoch, step, loss, metrics} an epoch, of which there were `epochs`.
 
     `kept_epoch` is the one whose `losses`, `metrics`, `params` and `states` these are: the last, or the best by `keep`.
     `params`, `states` (of the model): name -> array; `weights_sha256` is that of their bytes in order of declaration, C order, little-endian.
     """
 
-    history: tuple[dict[str, Any], ...]
+    history: tuple[Entry, ...]
     params: dict[str, Array]
     losses: Losses
     metrics: Metrics
@@ -86,20 +88,33 @@ class _Best:
 
 
 def train(
-    plan: Plan, evaluation: Plan, dataset: Dataset, settings: Settings, *, on_epoch: OnEpoch | None = None, threads: int | None = None
-) -> Run:
+    plan: Plan,
+    evaluation: Plan,
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+    threads: int | None = None,
+    start: Mapping[str, Array] | None = None,
+    most_seconds: float = math.inf,
+) -> Trained:
     """Trains `plan` on the train split and measures every split by `evaluation`. `threads` None: what suits the plan.
 
+    `start`: params and model states to begin with, of the plan's names, shapes and precision; None: those that it draws.
+    After `most_seconds` the step that is running is the last, and ends the epoch.
     MlpcError E0503 (status 3) at the first step whose loss is not a finite number.
     """
     begun = time.perf_counter()
     rows = train_rows(dataset)
     settings = settings.scheduled(rows)
     threads = threads or suitable(plan)
-    history: list[dict[str, Any]] = []
+    history: list[Entry] = []
     with pinned(threads), np.errstate(all="ignore"):
         data = columns(dataset, plan.precision)
         arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng), settings.seed)
+        for name, array in (start or {}).items():
+            (arrays.params if name in arrays.params else arrays.model_states)[name][...] = array
         measures = _evaluators(evaluation, arrays, data)
         best: _Best | None = None
         weighted, seen, last, since, mark = 0.0, 0, 0, 0, math.nan
@@ -108,12 +123,15 @@ def train(
             if not math.isfinite(loss):
                 raise _not_finite(loss, step, settings)
             weighted, seen, last = weighted + loss * step.rows, seen + step.rows, step.number
-            if seen == rows or step.number == settings.steps:
+            if on_step:
+                on_step(step.number)
+            late = time.perf_counter() - begun > most_seconds
+            if seen == rows or step.number == settings.steps or late:
                 losses, metrics = measure(evaluation, measures)
                 losses = {"train": weighted / seen} | {split: v for split, v in losses.items() if split != "train"}
                 history.append({"epoch": step.epoch, "step": step.number, "loss": losses, "metrics": metrics})
                 if on_epoch:
-                    on_epoch(step.epoch, losses, metrics)
+                    on_epoch(history[-1])
                 weighted, seen = 0.0, 0
                 if (keep := settings.keep) is not None:
                     value = watched(keep, losses, metrics)
@@ -124,10 +142,12 @@ def train(
                     since, mark = (0, value) if stop.better(value, mark) else (since + 1, mark)
                     if since == stop.patience:
                         break
+                if late:
+                    break
         if best is not None:
             arrays.flat[PARAMS][...], arrays.flat[MODEL_STATES][...] = best.params, best.states
     kept = best.epoch if best is not None else len(history)
-    return Run(
+    return Trained(
         history=tuple(history),
         params={name: a.copy() for name, a in arrays.params.items()},
         losses=history[kept - 1]["loss"] if history else {},
@@ -164,7 +184,7 @@ def steps(
         if count:
             inputs = whole if count == rows else None
             kernels[count] = Kernel(plan, sections, count, arrays, keep, reuse, inputs)
-    update = update_kernel(plan, arrays) if several else None
+    update = update_kernel(plan, arrays, keep, reuse) if several else None
     cells = arrays.symbols
     cells["steps"][...], cells["epochs"][...] = settings.steps, settings.epochs
     order = np.arange(rows)

@@ -9,7 +9,6 @@ import pytest
 
 import mlpc
 from mlpc.cli.main import main
-from mlpc.dsl.diagnostics import MlpcError
 from mlpc.runtime.init import draw
 
 X = np.array([[1, 2], [3, 4], [-5, 6], [2, 0.5], [1, 1], [0, 3], [2, -2]])
@@ -118,6 +117,25 @@ def test_plans_and_runs_tell_it(tmp_path, capsys) -> None:
     assert "2 epochs, 4 steps of 3 batches of 2 rows" in capsys.readouterr().out
 
 
-def test_a_trace_of_several_batches_is_refused() -> None:
-    with pytest.raises(MlpcError, match=r"with `accumulate = 2` a step has several"):
-        model("sgd", "accumulate = 2\n  epochs = 1").trace()
+def test_a_trace_shows_the_last_batch_and_the_update_by_the_mean() -> None:
+    """Step 2 of an epoch of 7 rows in groups of 2 batches of 2 rows: rows 4 and 5, then row 6."""
+    made = model("sgd(lr = 0.01)", "batch = 2\n  accumulate = 2\n  epochs = 1\n  shuffle = off")
+    found = made.trace(2, check=True)
+    (before,) = (e.value for e in found.entries if (e.name, e.section) == ("w", "param"))
+    parts = [(X[4:6], Y[4:6]), (X[6:], Y[6:])]
+    slopes = [2 * x.T @ (x @ before - y) / len(x) for x, y in parts]
+    mean = (2 * slopes[0] + slopes[1]) / 3
+    assert (found.rows, found.batches) == (1, 2)
+    np.testing.assert_array_equal(found["x"], X[6:])
+    np.testing.assert_allclose(found["g2"], slopes[1], rtol=1e-12)
+    (accumulated,) = (e for e in found.entries if (e.name, e.section) == ("dw", "update"))
+    np.testing.assert_allclose(np.asarray(accumulated.value), mean, rtol=1e-12)
+    np.testing.assert_allclose(found["u1"]["w"], before - 0.01 * mean, rtol=1e-12)
+    assert found.loss == pytest.approx(sum(((x @ before - y) ** 2).sum() for x, y in parts) / 3)
+    assert {e.comparison.verdict for e in found.entries if e.comparison} == {"right"}
+    assert "of the last of 2 batches" in str(found) and "dw   the mean of the 2 batches' gradients by rows" in str(found)
+
+
+def test_tracing_does_not_change_the_training() -> None:
+    made = model("adam(lr = 0.05)", "batch = 2\n  accumulate = 2\n  epochs = 3\n  clip = norm(2)")
+    np.testing.assert_array_equal(made.trace(6)["u5"]["w"], made.train().params["w"])

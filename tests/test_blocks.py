@@ -19,7 +19,7 @@ def model(body: str, definitions: str = "", **settings: str) -> Any:
 
 
 def traced(m: Any, step: int) -> dict[str, np.ndarray]:
-    return {v["name"]: v["value"] for v in m.trace(step)["values"]}
+    return {e.name: np.asarray(e.value) for e in m.trace(step).entries}
 
 
 def test_repeat_chains_fresh_copies():

@@ -156,10 +156,10 @@ def test_the_lines_mean_what_runs() -> None:
 
 def test_a_trace_shows_the_gradients_before_and_after() -> None:
     made = model("norm(8)")
-    values = made.trace()["values"]
+    entries = made.trace().entries
     expected = gradients(draw(made.plan.params, 4, "default"), X[:2], Y[:2])
-    before = np.concatenate([v["value"].ravel() for v in values if v["section"] == "gradient" and v["name"] in ("da", "db", "dc")][::-1])
-    after = np.concatenate([v["value"].ravel() for v in values if v["section"] == "update" and v["name"] == "dw"])
+    before = np.concatenate([np.ravel(e.value) for e in entries if e.section == "gradient" and e.name in ("da", "db", "dc")][::-1])
+    after = np.concatenate([np.ravel(e.value) for e in entries if e.section == "update" and e.name == "dw"])
     norm = np.linalg.norm(expected)
     assert norm > 8
     np.testing.assert_allclose(sorted(before), sorted(expected), rtol=1e-12)

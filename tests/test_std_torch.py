@@ -49,7 +49,7 @@ def cases(name) -> list[Any]:
 def traced(call, z, c, step=1, share="", **more) -> dict[str, Any]:
     """Every number of a step, by name, of sum(c * call) with the inputs given; z is the data plus a param that starts as 0."""
     text = MODEL.format(x=z, c=c, width=len(z[0]), call=call, share=share, more="\n  ".join(f"{k} = {v}" for k, v in more.items()))
-    return {v["name"]: np.asarray(v["value"]) for v in mlpc.loads(text).trace(step)["values"] if v["section"] != "update"}
+    return {e.name: np.asarray(e.value) for e in mlpc.loads(text).trace(step).entries if e.section != "update"}
 
 
 def cotangents(rows):
@@ -130,7 +130,7 @@ def test_optimizer(case):
     model = mlpc.loads(TRAINING.format(gradients=data["gradients"], width=len(start), start=start, call=case["call"]))
     for step, expected in case["weights"].items():
         if step != "200":
-            found = next(v["value"] for v in model.trace(int(step) + 1)["values"] if v["name"] == "w" and v["section"] == "param")
+            found = model.trace(int(step) + 1)["w"]
         else:
             found = model.train().params["w"]
         expected = np.asarray(expected)
@@ -143,5 +143,5 @@ def test_schedule(case):
     rows = case["steps_an_epoch"]
     text = TRAINING.format(gradients=[[1]] * rows, width=1, start=[[0]], call=f"sgd(lr = {case['call']})")
     model = mlpc.loads(text, overrides=[f"train.steps={case['steps']}"])
-    found = [next(v["value"].item() for v in model.trace(n)["values"] if v["name"] == "lr") for n in range(1, case["steps"] + 1)]
+    found = [model.trace(n)["lr"].item() for n in range(1, case["steps"] + 1)]
     agree(case["rates"], found)

@@ -183,18 +183,18 @@ def test_a_trace_holds_every_line_and_the_params_before_the_update():
     data = dataset(rows=3)
     found = trace(plan, data, settings(batch=0))
     x, y = data.splits["train"]["x"], data.splits["train"]["y"]
-    e = x @ np.ones((2, 1)) - y
-    slope = x.T @ (e * (2 / 3))
+    error = x @ np.ones((2, 1)) - y
+    slope = x.T @ (error * (2 / 3))
     expected = {
-        ("w", "param"): np.ones((2, 1)), ("x", "input"): x, ("y", "input"): y, ("e", "forward"): e, ("loss", "forward"): (e**2).sum() / 3,
-        ("de", "gradient"): e * (2 / 3), ("dw", "gradient"): slope, ("w", "update"): 1 - RATE * slope,
+        ("w", "param"): np.ones((2, 1)), ("x", "input"): x, ("y", "input"): y, ("e", "forward"): error,
+        ("loss", "forward"): (error**2).sum() / 3, ("de", "gradient"): error * (2 / 3), ("dw", "gradient"): slope, ("w", "update"): 1 - RATE * slope,
     }  # fmt: skip
-    assert [(v["name"], v["section"]) for v in found["values"]] == list(expected)
-    for value in found["values"]:
-        np.testing.assert_allclose(value["value"], expected[value["name"], value["section"]], rtol=1e-13)
-        assert (value["shape"], value["dtype"]) == (list(value["value"].shape), "float64")
-    assert (found["step"], found["loss"]) == (1, pytest.approx((e**2).sum() / 3))
-    assert [v["id"] for v in found["values"]] == ["w", "x", "y", "f1", "f2", "g1", "g2", "u1"]
+    assert [(e.name, e.section) for e in found.entries] == list(expected)
+    for e in found.entries:
+        np.testing.assert_allclose(np.asarray(e.value), expected[e.name, e.section], rtol=1e-13)
+        assert e.value.dtype == np.float64
+    assert (found.step, found.loss) == (1, pytest.approx((error**2).sum() / 3))
+    assert [e.id for e in found.entries] == ["w", "x", "y", "f1", "f2", "g1", "g2", "u1"]
 
 
 def test_a_trace_of_step_four_is_the_training_s_fourth_step():
@@ -202,8 +202,8 @@ def test_a_trace_of_step_four_is_the_training_s_fourth_step():
     data = dataset()
     after_three = train(plan, evaluation, data, settings(epochs=1)).params["w"]
     found = trace(plan, data, settings(), steps=4)
-    assert (found["step"], found["epoch"]) == (4, 2)
-    assert found["values"][0]["value"].tolist() == after_three.tolist()
+    assert (found.step, found.epoch) == (4, 2)
+    assert found["w"].tolist() == after_three.tolist()
 
 
 def test_memory_is_predicted_from_the_plan_alone():
