@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .footprint import Footprint
-from .matching import NUMBERED, Named, form_of, match, names_of
+from .matching import NUMBERED, ORDINAL, Named, form_of, match, names_of
 from .plan import Line, Plan, Shape
+from .render.page import Row, Shown
 
 NAME = re.compile(r"(?<![\w.'])(?:d\([\w.']+\)|[A-Za-z_][\w.']*(?!\())(?!\s*=[^=])", re.ASCII)  # but for functions and keywords
 MODEL, UPDATE = ("forward", "gradient"), ("update",)
@@ -88,7 +89,7 @@ class LineChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Shown):
     """From one plan to another. `lines` in the order of the second, what is removed after the line it came after.
 
     `same_lines`: how many lines did not change. `renumbered`: shared values (t1 t2 ...) of changed lines under other numbers.
@@ -105,6 +106,12 @@ class Difference:
     same_lines: int
     names: tuple[tuple[str, str, str], ...]
 
+    def page(self) -> list[Row]:
+        """The page of `mlpc diff`."""
+        from .render.difference import difference_rows
+
+        return list(difference_rows(self))
+
     @property
     def same(self) -> bool:
         """There is none."""
@@ -112,12 +119,24 @@ class Difference:
 
 
 def difference(before: Subject, after: Subject) -> Difference:
-    """What changed from one to the other."""
+    """What changed from one to the other: where a call was put between others of its statement, the shorter way to tell it."""
+    known, other = names_of(before.plan, MODEL), names_of(after.plan, MODEL)
+    found = _difference(before, after, match(known, other))
+    if known.keys() != other.keys() and any(ORDINAL.search(n) for n in known):
+        return min(found, _difference(before, after, match(known, other, ordinals=False)), key=_length)
+    return found
+
+
+def _length(d: Difference) -> int:
+    return len(d.renames) + len(d.tensors) + len(d.lines)
+
+
+def _difference(before: Subject, after: Subject, model: Mapping[str, str]) -> Difference:
     a, b = before.plan, after.plan
     known, updated = names_of(a, MODEL), names_of(a, UPDATE)
     seeds = [(a.values[x].name, b.values[y].name) for x, y in ((a.update_w, b.update_w), (a.update_dw, b.update_dw))
              if x is not None and y is not None]  # fmt: skip
-    model, update = match(known, names_of(b, MODEL)), match(updated, names_of(b, UPDATE), seeds)
+    update = match(updated, names_of(b, UPDATE), seeds)
     lines = (*_lines(a, b, MODEL[:1], model), *_lines(a, b, MODEL[1:], model), *_lines(a, b, UPDATE, update))
     scopes = (("model", model, known), ("update", update, updated))
     names = tuple((scope, x, y) for scope, to, _ in scopes for x, y in to.items() if x != y)

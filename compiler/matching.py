@@ -16,6 +16,7 @@ from .plan import Line, Plan, Shape
 HOLE = "name"
 UNSEEN = frozenset({"stream", "shape"})  # attributes that shift with other lines, or that a line's own shape says
 NUMBERED = re.compile("t[0-9]+")
+ORDINAL = re.compile(r"\.[A-Za-z_]\w*?[0-9]+(?:\.|$)", re.ASCII)  # deep.dense2.W: which of the calls of a statement
 
 Argument = int | str | tuple[str, str]  # a step of the line, a hole for a name, a number or symbol
 Form = tuple[tuple[str, tuple[tuple[str, object], ...], tuple[Argument, ...]], ...]
@@ -85,13 +86,23 @@ def form_of(plan: Plan, line: Line) -> tuple[Form, tuple[str, ...]]:
     return tuple(form), tuple(reads)
 
 
-def match(a: Mapping[str, Named], b: Mapping[str, Named], known: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
-    """The names of `a` that are in `b`, each with its name there: a bijection. `known` are pairs to begin with."""
+def match(
+    a: Mapping[str, Named], b: Mapping[str, Named], known: Iterable[tuple[str, str]] = (), *, ordinals: bool = True
+) -> dict[str, str]:
+    """The names of `a` that are in `b`, each with its name there: a bijection. `known` are pairs to begin with.
+
+    Without `ordinals` the second call of a statement need not be the second call of the other: steps tell which it is.
+    """
     found = _Bijection(a, b)
     for x, y in known:
         found.add(x, y)
     for name, entity in a.items():
-        if name in b and entity.role == b[name].role and entity.role not in {"gradient", "shared"}:
+        if (
+            name in b
+            and entity.role == b[name].role
+            and entity.role not in {"gradient", "shared"}
+            and (ordinals or not ORDINAL.search(name))
+        ):
             found.add(name, name)
     attempts: tuple[Callable[[], bool], ...] = (
         lambda: _by_steps(found, alike=True),
@@ -102,8 +113,8 @@ def match(a: Mapping[str, Named], b: Mapping[str, Named], known: Iterable[tuple[
     turn = 0
     while turn < len(attempts):
         turn = 0 if attempts[turn]() else turn + 1
-    for name, entity in a.items():  # gradients of what one of the plans does not name
-        if entity.role == "gradient" and name in b and b[name].role == "gradient":
+    for name, entity in a.items():  # gradients of what one of the plans does not name, and calls that nothing told apart
+        if entity.role != "shared" and name in b and b[name].role == entity.role:
             found.add(name, name)
     return found.to
 
@@ -165,13 +176,17 @@ def _unified(found: _Bijection, e: Named, other: Named, alike: bool) -> dict[str
 
 
 def _by_readers(found: _Bijection, *, alike: bool) -> bool:
-    """Pairs what two lines known to be the same read in the same place."""
+    """Pairs what two lines known to be the same read in the same place; what the forward lines read says more than the gradient's."""
     changed = False
-    for x, y in list(found.to.items()):
-        if x in found.a and y in found.b and found.a[x].form and found.a[x].rough == found.b[y].rough:
-            for p, q in zip(found.a[x].reads, found.b[y].reads, strict=True):
-                if _may_pair(found, p, q, alike):
-                    changed |= found.add(p, q)
+    known = [(found.a[x], found.b[y]) for x, y in found.to.items() if x in found.a and y in found.b]
+    for later in (False, True):
+        for e, other in known:
+            if e.form and (e.section == "gradient") == later and e.rough == other.rough:
+                for p, q in zip(e.reads, other.reads, strict=True):
+                    if _may_pair(found, p, q, alike):
+                        changed |= found.add(p, q)
+        if changed:
+            break
     return changed
 
 

@@ -274,6 +274,21 @@ def test_params_declared_in_another_order() -> None:
     assert told(d) == [("dw1", "dw1", ("order",))]
 
 
+def test_a_call_between_others_renames_those_below() -> None:
+    text = SMALL.replace("h = dense(x, 3, square)", "h = x |> dense(8, relu) |> dense(4, relu) |> dense(3)")
+    d = between(text, text.replace("|> dense(4", "|> dense(6, tanh) |> dense(4"))
+    assert [(r.before, r.after) for r in d.renames] == [("h.dense2", "h.dense3"), ("h.dense3", "h.dense4")]
+    added = ["h.dense2.z", "h.dense2", "d(h.dense2)", "d(h.dense2.z)", "d(h.dense2.W)", "d(h.dense2.b)"]
+    assert sorted(c.after.target for c in d.lines if c.after and not c.before) == sorted(added)
+    assert [c.after.name if c.after else "" for c in d.tensors if c.before] == ["h.dense3.W"]
+    assert not [c for c in d.lines if not c.after]
+    page = difference_text(d)
+    pinned = PAGES / "call_between.txt"
+    if os.environ.get("MLPC_PIN"):
+        pinned.write_text(page, "utf-8")
+    assert page == pinned.read_text("utf-8")
+
+
 def test_an_update_of_other_names() -> None:
     own = "update mine(theta, g, rate = 0.1) {\n  theta' = theta - rate * g\n}\n"
     d = between(SMALL, own + SMALL.replace("sgd(lr = 0.1)", "mine"))

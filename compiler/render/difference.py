@@ -190,6 +190,8 @@ def _beside(c: LineChange) -> list[str]:
     if c.before and c.after:
         if "by" in c.what and "text" not in c.what:
             told.append(f"by {c.after.by}; was {c.before.by}")
+        if "text" in c.what and c.before.text == c.after.text:
+            told.append("the same names, which stand for other values now")
         if "kept" in c.what:
             told.append("now kept for the gradient" if c.after.kept else "no longer kept for the gradient")
         if "order" in c.what:
