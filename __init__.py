@@ -12,15 +12,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from .compiler.plan import Plan
     from .dsl.diagnostics import MlpcError
-    from .model import Model, load, loads
+    from .model import Model, load, load_run, loads
+    from .run import Run
 
     __version__: str
 
-__all__ = ["MlpcError", "Model", "Plan", "__version__", "load", "loads"]
+__all__ = ["MlpcError", "Model", "Plan", "Run", "__version__", "load", "load_run", "loads"]
 
-_HOMES = {"MlpcError": "dsl.diagnostics", "Model": "model", "Plan": "compiler.plan", "load": "model", "loads": "model"}
+_HOMES = {
+    "MlpcError": "dsl.diagnostics", "Model": "model", "Plan": "compiler.plan", "Run": "run", "load": "model", "load_run": "model",
+    "loads": "model",
+}  # fmt: skip
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """`%load_ext mlpc` in a notebook: the cell magic `%%mlp`."""
+    from .ipython_magic import register
+
+    register(ipython)
 
 
 def __getattr__(name: str) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Collection, Iterable
@@ -14,15 +15,17 @@ from .compiler.difference import Difference, Subject, difference
 from .compiler.footprint import Footprint
 from .compiler.imports import import_faults
 from .compiler.pipeline import Compilation, compile, compile_prediction, derive, undisturbed
-from .compiler.plan import Plan
+from .compiler.plan import Line, Plan
+from .compiler.render.page import Row, Shown
 from .compiler.sayings import sayings
 from .compiler.settings import Settings, override
 from .compiler.survey import survey
 from .compiler.trace import Trace
-from .dsl.diagnostics import Diagnostic, MlpcError
+from .dsl.diagnostics import Diagnostic, MlpcError, fault
 from .dsl.parse import read_file, read_program
 from .dsl.syntax import Program
-from .runtime import memory
+from .run import Run, run_of, trained_of
+from .runtime import fitted, memory, run_folder, sources, weights
 from .runtime.data import Dataset, read
 from .runtime.extras import refuse_without_libraries
 from .runtime.gradcheck import Report, check
@@ -31,19 +34,20 @@ from .runtime.link import linked
 from .runtime.lints import lints
 from .runtime.program import expand
 from .runtime.trace import trace
-from .runtime.train import SECTIONS, OnEpoch, Run, train
+from .runtime.train import SECTIONS, OnEpoch, OnStep, train
 
 MOST_MEMORY = "80%"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Model:
-    """What a `.mlp` file says, compiled for its data. `seconds`: how long reading the data and compiling took."""
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Model(Shown):
+    """What a `.mlp` file says, compiled for its data. `seconds`: how long reading the data and compiling took; `overrides`: as in `train.epochs=5`."""
 
     program: Program
     dataset: Dataset
     compilation: Compilation
     seconds: dict[str, float]
+    overrides: tuple[str, ...] = ()
 
     @property
     def graph(self) -> graphs.Graph:
@@ -54,6 +58,22 @@ class Model:
     def plan(self) -> Plan:
         """Forward, gradient and update, as they run."""
         return self.compilation.training
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The lines of the plan in the order they run."""
+        return self.plan.lines
+
+    def page(self) -> list[Row]:
+        """The page of `mlpc plan`."""
+        from .compiler.render.text import plan_page
+
+        return plan_page(self.plan, self.footprint)
+
+    def _repr_latex_(self) -> str:
+        from .compiler.render.display import plan_display
+
+        return plan_display(self.plan)
 
     @property
     def prediction(self) -> Plan:
@@ -94,13 +114,29 @@ class Model:
         plan, found = derive(self.program, self.dataset.schema)
         return found[called(plan, name).id]
 
-    def train(self, *, on_epoch: OnEpoch | None = None, threads: int | None = None, max_memory: str = MOST_MEMORY) -> Run:
+    def train(
+        self,
+        *,
+        on_epoch: OnEpoch | None = None,
+        on_step: OnStep | None = None,
+        threads: int | None = None,
+        max_memory: str = MOST_MEMORY,
+        init: str | os.PathLike[str] | None = None,
+        most_seconds: float = math.inf,
+    ) -> Run:
         """Trains from the start. `threads` None: as many as the plan is worth. `max_memory`: `2GB`, or a share of what is available.
 
-        `on_epoch(epoch, losses, metrics)` is called after each. MlpcError E0501 or E0504 before it starts, E0503 when the loss is not finite.
+        `on_epoch({epoch, step, loss, metrics})` is called after each, `on_step(number)` after each step. `init`: a run or a file of
+        weights to begin with. After `most_seconds` it ends as if that were its last step.
+        MlpcError E0501, E0504 or E0505 before it starts, E0503 when the loss is not finite.
         """
         self.refuse_what_cannot_run(max_memory)
-        return train(self.plan, self.compilation.evaluation, self.dataset, self.settings, on_epoch=on_epoch, threads=threads)
+        start = None
+        if init is not None:
+            start = weights.fitting(self.plan, weights.load(run_folder.weights_in(Path(init))).tensors, str(init))
+        trained = train(self.plan, self.compilation.evaluation, self.dataset, self.settings, on_epoch=on_epoch, on_step=on_step,
+                        threads=threads, start=start, most_seconds=most_seconds)  # fmt: skip
+        return run_of(self, trained)
 
     def trace(self, step: int = 1, *, check: bool | Collection[str] = False, max_memory: str = MOST_MEMORY) -> Trace:
         """Every number of one training step: printed, it is the page of `mlpc trace`; `trace["dz2"]` is an array.
@@ -116,7 +152,15 @@ class Model:
         return check(self.plan, self.dataset, self.settings)
 
     def refuse_what_cannot_run(self, max_memory: str) -> None:
-        """MlpcError E0504 if a library is missing that computes a line, E0501 if a training would take more memory than that."""
+        """MlpcError E0504 if a library is missing that computes a line, E0501 if a training would take more memory than that.
+
+        E0505 for the model of a run, whose rows are not there.
+        """
+        if self.dataset.schema.rows and not self.dataset.splits:
+            raise fault(
+                "E0505", None, f"{self.plan.title} comes from a run, without the rows that it was trained on", "mlpc.load(FILE) reads them"
+            )
+        weights.refuse_unwritable(self.plan)
         refuse_without_libraries((self.plan, self.compilation.evaluation), self.program.source)
         rows = dict(self.dataset.schema.rows)
         predicted = memory.predict(self.plan, self.compilation.evaluation, rows, self.settings)
@@ -131,16 +175,39 @@ def load(path: str | os.PathLike[str], overrides: Iterable[str] = (), *, data_ro
     began = time.perf_counter()
     place = Path(path)
     root = Path(data_root) if data_root is not None else None
+    overrides = tuple(overrides)
     program = override(_whole(read_file(place), place.name, place, place.parent, root), overrides)
-    return _assembled(program, place.parent, root, began)
+    return _assembled(program, overrides, place.parent, root, began)
 
 
 def loads(text: str, folder: str | os.PathLike[str] | None = None, overrides: Iterable[str] = ()) -> Model:
     """The model in a text; its data and its imports are read beneath `folder`, and without one all must stand in the text."""
     began = time.perf_counter()
     place = Path(folder) if folder is not None else None
+    overrides = tuple(overrides)
     program = override(_whole(text, "model.mlp", None, place, None), overrides)
-    return _assembled(program, place, None, began)
+    return _assembled(program, overrides, place, None, began)
+
+
+def load_run(path: str | os.PathLike[str]) -> Run:
+    """The run in a folder that `mlpc run` has written, or in a file of weights; nothing else is read. Its model has no rows of data.
+
+    MlpcError E0505 for one that is not whole.
+    """
+    began = time.perf_counter()
+    place = Path(path)
+    found = weights.load(run_folder.weights_in(place))
+    said = found.document
+    program = override(sources.program_of(said["files"]), said["overrides"])
+    dataset = fitted.restored(said, program.source)
+    with undisturbed():
+        compilation = compile(program, dataset.schema)
+    seconds = {"data": 0.0, "compile": time.perf_counter() - began}
+    model = Model(program, dataset, compilation, seconds, tuple(said["overrides"]))
+    tensors = weights.fitting(model.plan, found.tensors, str(path))
+    params = {p.name: tensors[p.name] for p in model.plan.params}
+    states = {s.name: tensors[s.name] for s in model.plan.model_states}
+    return run_of(model, trained_of(said["trained"], params, states, run_folder.history_in(place)))
 
 
 def _whole(text: str | bytes, name: str, path: Path | None, folder: Path | None, data_root: Path | None) -> Program:
@@ -152,7 +219,7 @@ def _whole(text: str | bytes, name: str, path: Path | None, folder: Path | None,
     return program
 
 
-def _assembled(program: Program, folder: Path | None, data_root: Path | None, began: float) -> Model:
+def _assembled(program: Program, overrides: tuple[str, ...], folder: Path | None, data_root: Path | None, began: float) -> Model:
     """Names and settings first, which the data needs; then data; then the plans. Faults of all three are raised together."""
     with undisturbed():
         known = survey(program)
@@ -165,7 +232,7 @@ def _assembled(program: Program, folder: Path | None, data_root: Path | None, be
         done = time.perf_counter()
         compilation = compile(program, dataset.schema)
     seconds = {"data": done - reading, "compile": time.perf_counter() - began - (done - reading)}
-    return Model(program, dataset, compilation, seconds)
+    return Model(program, dataset, compilation, seconds, overrides)
 
 
 def _count(shape: tuple[int | str, ...], rows: int) -> int:

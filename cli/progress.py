@@ -1,4 +1,4 @@
-"""The progress bar of a training on a terminal. The only place that imports rich."""
+"""The progress bar of a training on a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..runtime.train import Losses, Metrics, OnEpoch
+from ..runtime.train import Entry, OnEpoch
 
 PAUSE = 0.1  # seconds between two changes: drawing must not cost what training costs
 
@@ -21,9 +21,9 @@ def bar(epochs: int) -> Generator[OnEpoch]:
         task = progress.add_task("", total=epochs, losses="")
         changed = 0.0
 
-        def on_epoch(epoch: int, losses: Losses, metrics: Metrics) -> None:
+        def on_epoch(entry: Entry) -> None:
             nonlocal changed
-            now = time.monotonic()
+            epoch, losses, now = entry["epoch"], entry["loss"], time.monotonic()
             if now - changed > PAUSE or epoch == epochs:
                 changed = now
                 told = "  ".join(f"{split} {value:.5g}" for split, value in losses.items())

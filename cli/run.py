@@ -15,7 +15,9 @@ from ..compiler.stopping import Criterion
 from ..dsl.diagnostics import printable
 from ..dsl.syntax import Name, walk
 from ..model import Model
-from ..runtime.train import Losses, Metrics, OnEpoch, Run
+from ..run import Run
+from ..runtime.run_folder import flat
+from ..runtime.train import Entry, OnEpoch
 from .environment import environment
 from .load import model_of, write, write_json
 from .plan import settings_of
@@ -91,11 +93,11 @@ def _lines(epochs: int, every: int | None) -> OnEpoch:
     """Prints epochs 1, 2, 5, 10, 20, 50 ... or each `every`-th, and the last."""
     headed: list[str] = []
 
-    def on_epoch(epoch: int, losses: Losses, metrics: Metrics) -> None:
+    def on_epoch(entry: Entry) -> None:
+        epoch = entry["epoch"]
         if not (epoch == epochs or (epoch % every == 0 if every else _round(epoch))):
             return
-        numbers = {f"{split}.loss": value for split, value in losses.items()}
-        numbers |= {f"{split}.{name}": v for split, found in metrics.items() for name, v in found.items() if isinstance(v, float)}
+        numbers = {name: value for name, value in flat(entry).items() if name not in {"epoch", "step"}}
         if not headed:
             headed.extend(numbers)
             write("  ".join(["epoch".rjust(6), *(name.rjust(10) for name in numbers)]))

@@ -72,6 +72,8 @@ TITLES: dict[str, str] = {
     "E0502": "the file cannot be read",
     "E0503": "training stopped: the loss is not a finite number",
     "E0504": "a library is not installed",
+    "E0505": "the run cannot be used",
+    "E0506": "the run's folder is taken",
 }
 
 
@@ -101,6 +103,10 @@ class MlpcError(Exception):
 
     def __str__(self) -> str:
         return render_all(self.diagnostics)
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it: the diagnosis, for the calls between are not the user's."""
+        return str(self).split("\n")
 
 
 def fault(code: str, span: Span | None, message: str, hint: str = "") -> MlpcError:

@@ -1,11 +1,12 @@
-"""Replacing a file so that there is always a whole one: the old until the new is on the disk."""
+"""Writing a file so that there is always a whole one: the old, or none, until the new is on the disk."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
-import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 
@@ -18,15 +19,42 @@ def replace_file(path: Path, content: bytes) -> None:
     before = target.stat()
     if not os.access(target, os.W_OK):
         raise PermissionError(13, "the file is read-only", str(path))
-    number, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", dir=target.parent)
+    _put(target, content, before)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """`content` in a file that may be there or not; else as `replace_file`. OSError, which names `path`, if that fails."""
+    with naming(path):
+        if os.path.exists(path):
+            replace_file(path, content)
+        else:
+            _put(Path(os.path.realpath(path)), content, None)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Generator[None]:
+    """An OSError in here says which file it is about, which those of a write or a flush do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and not isinstance(error.filename, int):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _put(target: Path, content: bytes, before: os.stat_result | None) -> None:
+    """`before`: of the file whose mode and owner the new one takes; None: those of any new file."""
+    name = target.parent / f".{target.name[:80]}.{secrets.token_hex(6)}"
+    number = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if before is None else 0o600)
     try:
         with open(number, "wb") as file:
             file.write(content)
             file.flush()
-            if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-                with contextlib.suppress(PermissionError):  # only root may give a file away
-                    os.fchown(number, before.st_uid, before.st_gid)
-            os.fchmod(number, stat.S_IMODE(before.st_mode))
+            if before is not None:
+                if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                    with contextlib.suppress(PermissionError):  # only root may give a file away
+                        os.fchown(number, before.st_uid, before.st_gid)
+                os.fchmod(number, stat.S_IMODE(before.st_mode))
             os.fsync(number)
         os.replace(name, target)
     finally:

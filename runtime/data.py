@@ -8,7 +8,7 @@ of a value: so with a split the statements are evaluated twice, first as if ever
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,12 +36,14 @@ class Dataset:
     """`splits`: split -> value -> C-contiguous float64 [rows, width], in the order train, val, test and of the statements.
 
     `fitted`: value -> its transforms with their statistics, operands first, the value itself last. `notes` say which rows were dropped.
+    `columns`: those of the file that the values are made of, in their order of use: `number` or `text`.
     """
 
     schema: Schema
     splits: dict[str, dict[str, NDArray[np.float64]]]
     fitted: dict[str, tuple[Transform, ...]]
     notes: tuple[str, ...] = ()
+    columns: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def read(
@@ -91,7 +93,14 @@ def read(
         for name, frame in frames.items()
     )  # fmt: skip
     splits = {part: {name: _rows_of(frame, which) for name, frame in frames.items()} for part, which in parts.items()}
-    return Dataset(Schema(values, tuple((part, len(which)) for part, which in parts.items())), splits, fitted, notes)
+    rows_of = tuple((part, len(which)) for part, which in parts.items())
+    return Dataset(Schema(values, rows_of), splits, fitted, notes, _kinds(table, frames))
+
+
+def _kinds(table: Table | None, frames: dict[str, Frame]) -> dict[str, str]:
+    """The columns of the file that frames are made of, `number` if all their cells are numbers, else `text`."""
+    used = dict.fromkeys(name for frame in frames.values() for name in frame.sources) if table else {}
+    return {name: "number" if all(c.is_numeric for c in table.known[name]) else "text" for name in used if table}
 
 
 class _Collector:

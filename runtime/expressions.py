@@ -178,7 +178,7 @@ def _arithmetic(node: Unary | Binary, operands: list[Frame | Constant], scope: S
         value: Constant | None = -constants[0] if word == "neg" else fold(word, constants)
         if value is None:
             raise fault("E0233", node.span, f"`{node.span.text}` is no finite number")
-        return value, node.op, {}
+        return value, node.op, {"value": (float(value),)}
     _same_rows(frames)
     widths = [len(frame.labels) for frame in frames]
     if 1 < min(widths) < max(widths):

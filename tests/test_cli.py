@@ -380,7 +380,7 @@ def test_a_model_in_python(small: str) -> None:
     assert isinstance(model, mlpc.Model) and isinstance(model.plan, mlpc.Plan)
     assert model.graph.has_edge("x", "p") and model.graph.nodes["p"]["shape"] == ("N", 1)
     seen: list[int] = []
-    run = model.train(on_epoch=lambda epoch, losses, metrics: seen.append(epoch))
+    run = model.train(on_epoch=lambda entry: seen.append(entry["epoch"]))
     assert seen == [1, 2] == [entry["epoch"] for entry in run.history]
     assert math.isfinite(run.losses["train"]) and run.params["p.W"].shape == (2, 1)
 

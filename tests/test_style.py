@@ -27,6 +27,7 @@ LIBRARIES = {  # every dependency, and the only places that may import it
     "numpy": ("runtime/", "pages/", "cli/", "__init__.py", "compiler/ops", "compiler/kernels"),  # the op table has a NumPy column
     "pyarrow": ("runtime/parquet.py",),  # an extra
     "rich": ("cli/",),
+    "safetensors": ("runtime/weights.py",),
     "scipy": ("compiler/kernels",),  # an extra
     "threadpoolctl": ("runtime/", "cli/"),
 }

@@ -149,9 +149,11 @@ def test_steps_end_a_training_within_an_epoch():
 def test_the_caller_is_told_of_every_epoch():
     plan, evaluation = plans()
     told = []
-    run = train(plan, evaluation, dataset(), settings(), on_epoch=lambda *what: told.append(what))
-    assert told == [(h["epoch"], h["loss"], h["metrics"]) for h in run.history]
-    assert [t[0] for t in told] == [1, 2]
+    steps_told = []
+    run = train(plan, evaluation, dataset(), settings(), on_epoch=told.append, on_step=steps_told.append)
+    assert told == list(run.history)
+    assert [entry["epoch"] for entry in told] == [1, 2]
+    assert steps_told == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_loss_that_is_not_finite_stops_and_is_named():

@@ -71,3 +71,14 @@ def plain(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]  # type: ignore[misc]
     return value
+
+
+def numbers(value: Any) -> Any:
+    """What `plain` was made of, if that was numbers and nothing else beside the keys: its words are numbers again."""
+    if isinstance(value, str):
+        return float(value)
+    if isinstance(value, dict):
+        return {k: numbers(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [numbers(v) for v in value]
+    return value
