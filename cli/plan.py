@@ -10,7 +10,7 @@ from ..compiler.definitions import bind, signature
 from ..compiler.library import library
 from ..compiler.render.derivation import derivation_document, derivation_rows
 from ..compiler.render.json import plan_document
-from ..compiler.render.latex import plan_latex
+from ..compiler.render.latex import derivation_latex, plan_latex
 from ..compiler.render.page import Part, columns, row
 from ..compiler.render.text import plan_page
 from ..compiler.settings import optimizer_text
@@ -28,6 +28,8 @@ def command(args: argparse.Namespace) -> int:
         found = model.why(args.why)
         if args.json:
             write_json(derivation_document(found))
+        elif args.latex:
+            write(derivation_latex(found, model.plan).rstrip("\n"))
         else:
             show(derivation_rows(found))
         return 0
@@ -90,7 +92,7 @@ def _numbers(model: Model) -> Iterator[tuple[str, str, str]]:
 
 
 def _one_line(e: Expr) -> str:
-    return " ".join(e.span.text.split())
+    return e.span.words
 
 
 def _where(model: Model, e: Expr) -> str:

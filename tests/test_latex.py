@@ -14,9 +14,10 @@ import pytest
 
 import mlpc
 from mlpc.cli.main import main
+from mlpc.compiler.pipeline import derive
 from mlpc.compiler.plan import Plan
 from mlpc.compiler.render.expression import read
-from mlpc.compiler.render.latex import PREAMBLE, equation, names_of, names_of_update, plan_latex
+from mlpc.compiler.render.latex import PREAMBLE, derivation_latex, equation, names_of, names_of_update, plan_latex
 from mlpc.compiler.render.letters import escaped, name
 from mlpc.compiler.render.typeset import Names, typeset
 from mlpc.dsl.parse import parse_expression
@@ -332,6 +333,27 @@ def test_all_forms_of_expressions_are_set(needs, tmp_path: Path) -> None:
     set_by_pdflatex(f"{PREAMBLE}{body}\n\\end{{document}}\n", tmp_path)
 
 
+@pytest.mark.parametrize("stem", GALLERY)
+def test_a_derivation_is_a_chain_of_its_steps(stem: str) -> None:
+    plan, derivations = derive(model(stem).program, model(stem).dataset.schema)
+    assert [*derivations] == [line.id for line in plan.lines]
+    for found in derivations.values():
+        page = derivation_latex(found, plan)
+        steps = re.findall(r"(?m)^% (.*?): (.*?) = (.*)$", page)
+        assert steps == [(s.rule, found.line.target, s.text) for s in found.steps]
+        assert TAG.findall(page) == [x.id for x in found.through]
+        assert balanced(page)
+
+
+@pytest.mark.parametrize(
+    ("stem", "line"), [("notebook", "loss"), ("penguins", "loss"), ("penguins", "g23"), ("iris", "w"), ("two_heads", "dtrunk")]
+)
+def test_a_derivation_is_set(stem: str, line: str, needs, tmp_path: Path) -> None:
+    needs("pdflatex")
+    said = set_by_pdflatex(derivation_latex(model(stem).why(line), model(stem).plan), tmp_path)
+    assert "Overfull" not in said
+
+
 # --- the command ---------------------------------------------------------------------------------
 
 
@@ -341,6 +363,8 @@ def test_plan_latex_is_the_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == plan_latex(model("notebook").plan, model("notebook").footprint)
     assert main(["plan", path, "--latex", "--prediction"]) == 0
     assert capsys.readouterr().out == plan_latex(model("notebook").prediction)
+    assert main(["plan", path, "--latex", "--why", "dz2"]) == 0
+    assert capsys.readouterr().out == derivation_latex(model("notebook").why("dz2"), model("notebook").plan)
     assert main(["plan", path, "--latex", "--json"]) == 2
     assert "not allowed with" in capsys.readouterr().err
 

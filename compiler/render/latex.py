@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from .. import shapes
+from ..derivation import Derivation, Rewriting
 from ..footprint import Footprint
 from ..pipeline import undisturbed
 from ..plan import Line, Plan, Shape
@@ -57,6 +58,12 @@ def plan_latex(plan: Plan, footprint: Footprint | None = None) -> str:
     """A whole document, for pdflatex with no packages but those of every LaTeX."""
     with undisturbed():
         return _document(plan, footprint)
+
+
+def derivation_latex(found: Derivation, plan: Plan) -> str:
+    """A whole document: how a line comes about, in a chain of equations, below each the rewrite that makes it."""
+    with undisturbed():
+        return _derivation(found, plan)
 
 
 def equation(target: str, text: str, names: Names, room: float = PAGE) -> list[str]:
@@ -108,6 +115,41 @@ def _document(plan: Plan, footprint: Footprint | None) -> str:
     return (
         f"{PREAMBLE}{page}\n\\bigskip\n{{\\footnotesize\\raggedright\n" + "\\par\\smallskip\n".join(closing) + "\\par}\n\\end{document}\n"
     )
+
+
+def _derivation(found: Derivation, plan: Plan) -> str:
+    line = found.line
+    names = names_of_update(plan) if line.section == "update" else names_of(plan)
+    target = typeset_name(line.target, names)
+    page = [
+        rf"{{\LARGE\ttfamily {escaped(plan.title)}}}\par\medskip",
+        rf"{{\raggedright ({line.id})\enspace${target.latex}$, ${_shape(line.shape)}$\par",
+    ]
+    page += [rf"\texttt{{{escaped(found.said)}}}\par"] if found.said else []
+    if found.through:
+        value = typeset_name(names.gradients[line.target], names).latex
+        page.append(rf"${target.latex}$ is $\partial\,\mathrm{{loss}} / \partial {value}$, and the loss feels ${value}$ through\par}}")
+        told = [f"{' '.join(equation(x.target, x.text, names, 1e9))} \\tag{{{x.id}}}" for x in found.through]
+        page.append("\\begin{align*}\n" + " \\\\\n".join(told) + "\n\\end{align*}")
+    else:
+        page.append("}")
+    room = PAGE - min(target.width, WIDEST_TARGET)
+    rows: list[str] = []
+    for number, step in enumerate(found.steps):
+        first, *rest = equation(line.target, step.text, names, PAGE)
+        if number:
+            first = f"&={first.partition('&=')[2]}" if "&=" in first else "& ="
+        rows.append(f"% {step.rule}: {line.target} = {step.text}\n" + " \\\\*\n".join([first, *rest, *_reason(step, room)]))
+    page.append("\\begin{align*}\n" + " \\\\\n".join(rows) + "\n\\end{align*}")
+    return f"{PREAMBLE}" + "\n".join(page) + "\n\\end{document}\n"
+
+
+def _reason(step: Rewriting, room: float) -> list[str]:
+    """The rule of a step, what it says and the facts that license it."""
+    facts = f"; {', '.join(step.facts)}" if step.facts else ""
+    first, *rest = _folded(f"{step.statement}{facts}", int(room - len(step.rule)))
+    told = [rf"\emph{{{escaped(step.rule)}}}: {escaped(first)}", *map(escaped, rest)]
+    return [rf"&\qquad \text{{\footnotesize {text}}}" for text in told]
 
 
 def _header(plan: Plan, names: Names) -> str:
