@@ -23,6 +23,7 @@ from .lower import Lowering
 from .notation import Notation
 from .plan import Line, Plan
 from .registers import STATEMENTS
+from .render.page import Row, Shown
 from .schedule import gradient_names
 from .schema import Schema
 from .settings import Settings
@@ -63,8 +64,8 @@ class Rewriting:
     facts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Derivation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Derivation(Shown):
     """How a line comes about; the last step has the line's own text.
 
     `through` are the lines whose gradients a gradient gathers, `said` what the model says where the line is from.
@@ -74,6 +75,12 @@ class Derivation:
     steps: tuple[Rewriting, ...]
     through: tuple[Line, ...] = ()
     said: str = ""
+
+    def page(self) -> list[Row]:
+        """The page of `mlpc plan --why`."""
+        from .render.derivation import derivation_rows
+
+        return list(derivation_rows(self))
 
 
 def called(plan: Plan, name: str) -> Line:
@@ -226,7 +233,7 @@ def in_the_text(node: Node, update: Update, settings: Settings, lib: Library) ->
     """What the text of the optimizer or of `train` says, and where."""
     for name, made, span in (*update.locals, *update.primes):
         if made is node:
-            said = " ".join(span.text.split())
+            said = span.words
             clip = settings.clip is not None and span is settings.clip.span
             return f"{f'clip = norm({said})' if clip else said if '=' in said else f'{name} = {said}'} ({span.source.name}:{span.line})"
     given = arguments(settings, lib)

@@ -88,7 +88,7 @@ class LineChange:
         return line.section if line else ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Difference(Shown):
     """From one plan to another. `lines` in the order of the second, what is removed after the line it came after.
 

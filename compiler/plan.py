@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .render.page import Row, Shown
+
 Dim = int | str  # a size, or a symbol: "N" the rows of the batch, "P" the numbers of a parameter
 Shape = tuple[Dim, ...]
 Attrs = tuple[tuple[str, object], ...]
@@ -116,8 +118,8 @@ class StateSpec:
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan(Shown):
     """Forward, gradient and update of one model for one schema. `batch` is the rows of a full step.
 
     For training `output` names the model's last value and `loss` the loss; `reports` are (name, register) of metrics,
@@ -144,6 +146,17 @@ class Plan:
     model_states: tuple[ModelState, ...] = ()
     accumulate: int = 1  # batches whose gradients' mean, weighted by rows, one update is by
     several_rows: bool = False  # a batch of one row has no value here (batch_norm)
+
+    def page(self) -> list[Row]:
+        """The page of `mlpc plan`, without the cost of a step."""
+        from .render.text import plan_page
+
+        return plan_page(self)
+
+    def _repr_latex_(self) -> str:
+        from .render.display import plan_display
+
+        return plan_display(self)
 
     @property
     def lines(self) -> tuple[Line, ...]:

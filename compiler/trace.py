@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ..dsl.diagnostics import did_you_mean
 from .plan import Plan
+from .render.page import Row, Shown
 
 SECTIONS = ("param", "input", "state", "forward", "gradient", "update")
 RIGHT, WRONG, UNKNOWN = "right", "wrong", "not judged"
@@ -77,8 +78,8 @@ class Entry:
     comparison: Comparison | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Trace:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Trace(Shown):
     """Step `step` of a training. Params and states are those before its update; lines are those of a batch of `rows`.
 
     `loss` is that of the step. `symbols`: step, steps, epoch, epochs as the lines read them. With several `batches` a step the lines
@@ -111,16 +112,11 @@ class Trace:
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(e.name for e in self.entries))
 
-    def __str__(self) -> str:
-        from .render.trace import trace_text
-
-        return trace_text(self)
-
-    def _repr_html_(self) -> str:
-        from .render.html import rows_html
+    def page(self) -> list[Row]:
+        """The page of `mlpc trace`."""
         from .render.trace import trace_page
 
-        return rows_html(trace_page(self))
+        return trace_page(self)
 
     def keys(self) -> list[str]:
         """Every name once, in the order of the page: `dict(trace)` has all of them."""

@@ -60,7 +60,7 @@ def comparisons(trace) -> dict:
 
 
 def test_the_notebook_s_page_is_the_pinned_one() -> None:
-    page = str(mlpc.load(NOTEBOOK).trace(check=True))
+    page = f"{mlpc.load(NOTEBOOK).trace(check=True)}\n"
     if os.environ.get("MLPC_PIN"):
         PINNED.write_text(page, "utf-8")
     pinned = PINNED.read_text("utf-8")

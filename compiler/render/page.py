@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...dsl.diagnostics import printable
+
+if TYPE_CHECKING:
+    from IPython.lib.pretty import RepresentationPrinter
 
 WIDTH = 100
 
@@ -19,6 +23,31 @@ class Part:
 
 
 Row = tuple[Part, ...]
+
+
+class Shown:
+    """A value that is shown as a page: printed, in a notebook, in a shell of IPython."""
+
+    __slots__ = ()
+
+    def page(self) -> Sequence[Row]:
+        """The rows of its page."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return plain(self.page())
+
+    def __repr__(self) -> str:
+        first = next(iter(plain(self.page()).split("\n")), "")
+        return f"<{type(self).__name__}: {' '.join(first.split())}>"
+
+    def _repr_html_(self) -> str:
+        from .html import rows_html
+
+        return rows_html(self.page())
+
+    def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
+        printer.text(str(self))
 
 
 def row(*parts: Part | str) -> Row:
