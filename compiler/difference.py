@@ -6,12 +6,11 @@ Lines are compared by what they compute and how they read, never by their ids, w
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .footprint import Footprint
-from .matching import NUMBERED, ORDINAL, Named, form_of, match, names_of
+from .matching import NUMBERED, ORDINAL, Named, form_of, longest_rising, match, names_of
 from .plan import Line, Plan, Shape
 from .render.page import Row, Shown
 
@@ -174,7 +173,7 @@ def _lines(a: Plan, b: Plan, sections: Sequence[str], names: Mapping[str, str]) 
     place = {line.target: i for i, line in enumerate(new)}
     to = {i: place[names[line.target]] for i, line in enumerate(old) if names.get(line.target) in place}
     of = {j: i for i, j in to.items()}
-    stays = _longest_rising(list(to.values()))
+    stays = longest_rising(list(to.values()))
     left = iter([(i, line) for i, line in enumerate(old) if i not in to])
     waiting = next(left, None)
     for j, line in enumerate(new):
@@ -220,23 +219,6 @@ def _spelled(plan: Plan, line: Line) -> str:
     return written[-1]
 
 
-def _longest_rising(places: Sequence[int]) -> set[int]:
-    """The most numbers of a sequence that rise, so that only the others have moved."""
-    ends: list[int] = []
-    at: list[int] = []
-    before: dict[int, int] = {}
-    for i, place in enumerate(places):
-        k = bisect_left(ends, place)
-        ends[k : k + 1], at[k : k + 1] = [place], [i]
-        before[i] = at[k - 1] if k else -1
-    found: set[int] = set()
-    i = at[-1] if at else -1
-    while i >= 0:
-        found.add(places[i])
-        i = before[i]
-    return found
-
-
 def _renames(scope: str, names: Mapping[str, str], of: Mapping[str, Named]) -> Iterator[Rename]:
     """The renames, those of a dotted family (h, h.z, h.W) as one. Gradients go with their values; numbered values have no name."""
     changed = {x: y for x, y in names.items() if x != y and not (x in of and of[x].role == "gradient")}
@@ -276,7 +258,7 @@ def _tensors(old: Sequence[Held], new: Sequence[Held], names: Mapping[str, str])
     """The tensors that are not the same, in the order of the second plan, what is gone first."""
     place = {(h.role, h.name): i for i, h in enumerate(new)}
     of = {place[key]: h for h in old if (key := (h.role, names.get(h.name, h.name))) in place}
-    stays = _longest_rising(list(of))
+    stays = longest_rising(list(of))
     yield from (TensorChange(h, None) for h in old if (h.role, names.get(h.name, h.name)) not in place)
     for i, h in enumerate(new):
         before = of.get(i)

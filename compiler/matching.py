@@ -8,6 +8,7 @@ to, and the shared values that the compiler numbers (t1, t2 ...) are known by th
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -117,6 +118,23 @@ def match(
         if entity.role != "shared" and name in b and b[name].role == entity.role:
             found.add(name, name)
     return found.to
+
+
+def longest_rising(places: Sequence[int]) -> set[int]:
+    """The most numbers of a sequence that rise, so that only the others have moved."""
+    ends: list[int] = []
+    at: list[int] = []
+    before: dict[int, int] = {}
+    for i, place in enumerate(places):
+        k = bisect_left(ends, place)
+        ends[k : k + 1], at[k : k + 1] = [place], [i]
+        before[i] = at[k - 1] if k else -1
+    found: set[int] = set()
+    i = at[-1] if at else -1
+    while i >= 0:
+        found.add(places[i])
+        i = before[i]
+    return found
 
 
 class _Bijection:
