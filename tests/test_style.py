@@ -21,6 +21,7 @@ LONG_FOR_A_REASON = {
 
 LAYERS = ["dsl", "compiler", "runtime", "pages", "cli", "editors"]  # each may import itself and what stands left of it
 LIBRARIES = {  # every dependency, and the only places that may import it
+    "IPython": ("__init__.py", "ipython_magic.py", "compiler/render/page"),  # an extra; the page only for a type
     "lark": ("dsl/",),
     "pygments": ("editors/pygments_lexer",),
     "networkx": ("compiler/", "__init__.py"),
