@@ -13,6 +13,7 @@ from ..plan import Line
 from .page import Part
 
 MARGIN = " "
+OPERATORS = frozenset("+-*/@<>")
 HANGING = 2  # columns beyond the target at which its text begins, if that stands below
 WIDEST = 24  # what the column of targets may take at most
 SHORT = 14  # targets that had better stand in it
@@ -79,9 +80,9 @@ def _cut(text: str, room: int) -> int:
     """Where to break: before the last operator that fits, as far out of the brackets as there is one."""
     depth = 0
     best: dict[int, int] = {}
-    for i, c in enumerate(text):
+    for i, c in enumerate(text[: room + 1]):
         depth += (c in "([") - (c in ")]")
-        if c == " " and 0 < i <= room and i + 1 < len(text) and text[i + 1] in "+-*/@<>" and text[i + 2 : i + 3] in " =":
+        if c == " " and i and text[i + 1 : i + 2] in OPERATORS and text[i + 2 : i + 3] in " =":
             rank = 3 * depth + {"+": 0, "-": 0}.get(text[i + 1], 1)
             best[rank] = i
         elif c == "," and 0 < i < room:

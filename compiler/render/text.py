@@ -2,109 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from ...dsl.diagnostics import printable
 from .. import shapes
 from ..footprint import Footprint
 from ..plan import Line, Plan
+from .breaking import MARGIN, Pieces, rows_of, target_width, width_of
+from .copies import table
+from .page import WIDTH, Part, Row, folded, plain, row
+from .repeats import Repeat, repeats
+from .series import AND_SO_ON, elided
 
-WIDTH = 100
-LEFT, LEFT_LEAST = 58, 45  # columns of id, target and text
-MARGIN = " "
-LONGEST_TARGET = 20
+LEFT, LEFT_LEAST, LEFT_MOST, STEP = 58, 45, 70, 4  # columns of id, target and text, of a page of 100
+REASON = 20  # columns that are left for the reasons of the gradient
+READERS = 24  # columns for what stands under `needed by`, `kept` aside
+PLACE = 10  # columns for the line of the file
+LEGEND = "legend: dX = ∂loss/∂X · ᵀ transpose · * elementwise · kept = stored for the gradient"
+EVEN = "⋮ ⋯ = and so on in even steps, up to what follows"
+AGAIN = "again = once more, with each row's names in place of the first's · --all prints every line"
 
 
-def plan_text(plan: Plan, footprint: Footprint | None = None) -> str:
-    """Header, forward, gradient, update, cost and legend; each line as it runs."""
-    sections = [[header(plan)]]
-    column = _column(plan)
-    sections.append(forward(plan, column))
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where the columns of forward and gradient stand: ids, targets (of each section), shapes and what follows them."""
+
+    numbers: int
+    pads: tuple[int, int]
+    column: int
+    size: int
+    width: int
+
+
+def plan_text(plan: Plan, footprint: Footprint | None = None, *, every: bool = False) -> str:
+    """The page without colours: header, forward, gradient, update, cost and legend; each line as it runs."""
+    return plain(plan_page(plan, footprint, every=every)) + "\n"
+
+
+def plan_page(plan: Plan, footprint: Footprint | None = None, *, every: bool = False, width: int = WIDTH) -> list[Row]:
+    """The rows of the page. Lines that come again under other names, and the middle of long sums, are folded but for `every`."""
+    runs = [() if every else repeats(plan, lines) for lines in (plan.forward, plan.gradient)]
+    shown = [list(_shown(lines, found)) for lines, found in zip((plan.forward, plan.gradient), runs, strict=True)]
+    if not every:
+        shown = [[replace(x, text=elided(x.text)) if isinstance(x, Line) else x for x in items] for items in shown]
+    frame = _frame(plan, [[line for line in items if isinstance(line, Line)] for items in shown], width)
+    sections = [header(plan, width), forward(plan, shown[0], frame)]
     if plan.gradient:
-        sections.append(gradient(plan, column))
+        sections.append(gradient(plan, shown[1], frame))
     if plan.update:
-        sections.append(update(plan))
+        sections.append(update(plan, width))
     if plan.model_states and plan.update:
         sections.append(states(plan))
     closing = [cost(footprint)] if footprint else []
-    if plan.gradient:
-        closing.append("legend: dX = ∂loss/∂X · ᵀ transpose · * elementwise · kept = stored for the gradient")
-    sections.append(closing)
-    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+    closing += [LEGEND] if plan.gradient else []
+    notes = [AGAIN] * any(runs[0] + runs[1]) + [EVEN] * any(map(_in_even_steps, [*shown[0], *shown[1]]))
+    closing += [(" " * len("legend: ") if i or plan.gradient else "legend: ") + note for i, note in enumerate(notes)]
+    sections.append([row(Part(part, "aside")) for text in closing for part in _within(text, width)])
+    return [r for i, rows in enumerate(s for s in sections if s) for r in ([row()] if i else []) + rows]
 
 
-def header(plan: Plan) -> str:
-    """The model in one line."""
+def header(plan: Plan, width: int) -> list[Row]:
+    """The model in one line, or a line for each thing to say of it."""
     count, tensors = sum(p.count for p in plan.params), len(plan.params)
     facts = [f"{count:,} parameter{'s' * (count != 1)} in {tensors} tensor{'s' * (tensors != 1)}", "batch N"]
     facts.append(f"loss = {plan.loss_text}" if plan.loss_text else "prediction")
     if plan.output >= 0:
         value = plan.values[plan.output]
         facts.append(f"output {value.name} {shapes.show(value.shape)}")
-    text = f"{printable(plan.title)}   {' · '.join(facts)}"
-    if len(text) > WIDTH:
-        text = f"{printable(plan.title)}   {' · '.join(facts[:2])}\n   " + "\n   ".join(facts[2:])
-    return text
+    title = Part(plan.title, "heading")
+    whole = row(title, f"   {' · '.join(facts)}")
+    if width_of(whole) <= width:
+        return [whole]
+    below = [f"{'   ' if i == 0 else '      '}{part}" for fact in facts[2:] for i, part in enumerate(folded(fact, width - 6))]
+    return [row(title, f"   {' · '.join(facts[:2])}"), *map(row, below)]
 
 
-def forward(plan: Plan, column: int) -> list[str]:
+def forward(plan: Plan, shown: Sequence[Line | Repeat], frame: Frame) -> list[Row]:
     """The forward lines: shape, readers, kept or not, and the line of the file."""
-    widest = max((len(line.target) for line in plan.forward if line.target != "loss" and len(line.target) <= LONGEST_TARGET), default=1)
-    pad = 4 if widest == 3 else widest  # `loss` may stick out of the row of equals signs, but not by one
-    size = _shape_width(plan)
-    tails = [_tail(line) for line in plan.forward]
-    tail_width = max([len("needed by"), *(len(t) for t, _ in tails)])
-    rows = ["forward".ljust(column) + "shape".ljust(size) + "needed by".ljust(tail_width) + "  mlp line"]
-    for line, (tail, below) in zip(plan.forward, tails, strict=True):
-        *first, last = _left(line, pad, column)
-        rows.extend(first)
-        place = str(line.line).rjust(10) if line.line else ""
-        rows.append((last.ljust(column - 2) + "  " + shapes.show(line.shape).ljust(size) + tail.ljust(tail_width) + place).rstrip())
-        rows.extend(f"{MARGIN}     # {part}" for part in _folded(below, WIDTH - 8))
+    tail_width = _tail_width(plan)
+    heads = "shape".ljust(frame.size) + "needed by".ljust(tail_width) + "  mlp line"
+    rows = [row(Part("forward", "heading"), Part(" " * (frame.column - len("forward")) + heads, "aside"))]
+    for line in shown:
+        if isinstance(line, Repeat):
+            rows.extend(table(line, plan.forward, frame.width))
+            continue
+        readers, kept, below = _tail(line)
+        room = tail_width - len(readers) - len(kept)
+        place = str(line.line).rjust(room + PLACE) if line.line else ""
+        rows += _line(line, frame.pads[0], frame, Part(readers, "aside"), Part(kept, "kept"), Part(place, "aside"))
+        rows += [row(Part(f"{MARGIN}     # {part}", "aside")) for part in folded(below, frame.width - 8)]
     return rows
 
 
-def gradient(plan: Plan, column: int) -> list[str]:
+def gradient(plan: Plan, shown: Sequence[Line | Repeat], frame: Frame) -> list[Row]:
     """The gradient lines: shape and reason."""
-    pad = max((len(line.target) for line in plan.gradient if len(line.target) <= LONGEST_TARGET), default=1)
-    size = _shape_width(plan)
-    rows = ["gradient".ljust(column) + "shape".ljust(size) + "by"]
-    for line in plan.gradient:
-        *first, last = _left(line, pad, column)
-        rows.extend(first)
-        reasons = _folded(line.by, max(WIDTH - column - size, 30)) or [""]
-        rows.append((last.ljust(column - 2) + "  " + shapes.show(line.shape).ljust(size) + reasons[0]).rstrip())
-        rows.extend(" " * (column + size) + more for more in reasons[1:])
+    heads = " " * (frame.column - len("gradient")) + "shape".ljust(frame.size) + "by"
+    rows = [row(Part("gradient", "heading"), Part(heads, "aside"))]
+    for line in shown:
+        if isinstance(line, Repeat):
+            rows.extend(table(line, plan.gradient, frame.width))
+            continue
+        first, *more = _reasons(line, frame.width - frame.column - frame.size)
+        rows += _line(line, frame.pads[1], frame, Part(first, "aside"))
+        rows += [row(" " * (frame.column + frame.size), Part(part, "aside")) for part in more]
     return rows
 
 
-def update(plan: Plan) -> list[str]:
+def update(plan: Plan, width: int) -> list[Row]:
     """The update lines, once for every param."""
     w = plan.values[plan.update_w].name if plan.update_w is not None else "w"
     names = [p.name for p in plan.params]
     told = " ".join(names)
-    if len(told) > WIDTH - 20:
+    if len(told) > width - 20:
         some = names[:1]
-        while len(" ".join(names[: len(some) + 1])) < WIDTH - 40:
+        while len(" ".join(names[: len(some) + 1])) < width - 40:
             some = names[: len(some) + 1]
         told = f"{' '.join(some)} and {len(names) - len(some)} more"
-    pad = max(len(line.target) for line in plan.update)
-    rows = [f"update   every {w} of {told}"]
+    head = f"   every {w} of {told}"
     if plan.accumulate > 1 and plan.update_dw is not None:
         dw = plan.values[plan.update_dw].name
-        rows = [f"update   after {plan.accumulate} batches, {dw} being their mean by rows: every {w} of {told}"]
+        head = f"   after {plan.accumulate} batches, {dw} being their mean by rows: every {w} of {told}"
+    pad = max(len(line.target) for line in plan.update)
+    rows = [row(Part("update", "heading"), head)]
     for line in plan.update:
-        rows.extend(_left(line, pad, WIDTH))
+        made = rows_of(line, _numbers(plan.update), pad, width - 2)
         if line.whole:
-            rows[-1] += "      once, over all params together"
+            made[-1].append(Part("      once, over all params together", "aside"))
+        rows += [row(*pieces) for pieces in made]
     return rows
 
 
-def states(plan: Plan) -> list[str]:
+def states(plan: Plan) -> list[Row]:
     """What becomes of the states of the model: all at once, after the update."""
     pad = max(len(s.name) for s in plan.model_states)
     told = [(s, plan.values[s.next]) for s in plan.model_states if s.next is not None]
-    return ["state    after the update", *(f"{MARGIN}    {s.name.ljust(pad)} = {value.name}" for s, value in told)]
+    lines = [row(f"{MARGIN}    ", Part(s.name.ljust(pad), "target"), f" = {value.name}") for s, value in told]
+    return [row(Part("state", "heading"), "    after the update"), *lines]
 
 
 def cost(f: Footprint) -> str:
@@ -123,76 +156,75 @@ def amount(size: int) -> str:
     return f"{size:,} B" if unit == "B" else f"{value:,.1f} {unit}"
 
 
-def _tail(line: Line) -> tuple[str, str]:
-    """What stands under `needed by`, and the note that stands below the line if it finds no place there."""
+def _shown(lines: Sequence[Line], runs: Sequence[Repeat], start: int = 0, stop: int | None = None) -> Iterator[Line | Repeat]:
+    """The lines to print, and each run after those of its lines that are printed."""
+    for run in runs:
+        yield from lines[start : run.start]
+        yield from _shown(lines, run.inside, run.start, run.stop)
+        yield run
+        start = run.end
+    yield from lines[start:stop]
+
+
+def _line(line: Line, pad: int, frame: Frame, *rest: Part) -> list[Row]:
+    """A line of forward or gradient; its shape and the rest stand at its end, or below it where it is too long for that."""
+    made: list[Pieces] = rows_of(line, frame.numbers, pad, frame.column - 2)
+    if width_of(made[-1]) > frame.column - 2:
+        made.append([])
+    last = made[-1]
+    shape = " " * (frame.column - width_of(last)) + shapes.show(line.shape).ljust(frame.size)
+    return [*(row(*pieces) for pieces in made[:-1]), row(*last, shape, *rest)]
+
+
+def _tail(line: Line) -> tuple[str, str, str]:
+    """What stands under `needed by`: readers, or a note, and `kept`; and the note that stands below if it finds no place there."""
     readers = list(line.needed_by)
     if not readers:
-        return (line.note, "") if len(line.note) <= 24 else ("", line.note)
-    shown = " ".join(readers if len(readers) <= 6 else [*readers[:5], f"+{len(readers) - 5}"])
-    return shown.ljust(10) + " kept" if line.kept else shown, line.note
+        return (line.note, "", "") if len(line.note) <= READERS else ("", "", line.note)
+    most = next(n for n in (6, 5, 4, 3, 2, 1) if n == 1 or len(_readers(readers, n)) <= READERS)
+    shown = _readers(readers, most)
+    return (shown.ljust(10) + " ", "kept", line.note) if line.kept else (shown, "", line.note)
 
 
-def _left(line: Line, pad: int, column: int) -> list[str]:
-    """Id, target and text, on as many lines as it takes."""
-    start = f"{MARGIN}{line.id}".ljust(4) + " " + f"{line.target.ljust(pad)} = "
-    room = column - 2
-    if len(start) + len(line.text) <= room:
-        return [start + line.text]
-    indent = " " * min(len(start), 24)
-    if len(start) > 24 and len(start) + 24 > room:  # a long name stands alone, its text below it
-        return [start.rstrip(), *(indent + p for p in _broken(line.text, room - len(indent), room - len(indent)))]
-    parts = _broken(line.text, room - len(start), room - len(indent))
-    return [start + parts[0], *(indent + p for p in parts[1:])]
+def _readers(readers: Sequence[str], most: int) -> str:
+    return " ".join(readers if len(readers) <= most else [*readers[: most - 1], f"+{len(readers) - most + 1}"])
 
 
-def _broken(text: str, first: int, rest: int) -> list[str]:
-    """A text broken before operators, the loosest that helps; a piece without one stays whole."""
-    lines: list[str] = []
-    room = max(first, 12)
-    while len(text) > room:
-        cut = _cut(text, room)
-        if cut <= 0:
-            break
-        lines.append(text[:cut].rstrip())
-        text = text[cut:].lstrip()
-        room = max(rest, 12)
-    return [*lines, text]
+def _tail_width(plan: Plan) -> int:
+    return max([len("needed by"), *(len(readers) + len(kept) for readers, kept, _ in map(_tail, plan.forward))])
 
 
-def _cut(text: str, room: int) -> int:
-    """Where to break: before the last operator that fits, as far out of the brackets as there is one."""
-    depth = 0
-    best: dict[int, int] = {}
-    for i, c in enumerate(text):
-        depth += (c in "([") - (c in ")]")
-        if c == " " and 0 < i <= room and i + 1 < len(text) and text[i + 1] in "+-*/@<>" and text[i + 2 : i + 3] in " =":
-            rank = 3 * depth + {"+": 0, "-": 0}.get(text[i + 1], 1)
-            best[rank] = i
-        elif c == "," and 0 < i < room:
-            best[3 * depth + 2] = i + 1
-    useful = {rank: i for rank, i in best.items() if i >= room // 3} or best
-    if useful:
-        return useful[min(useful)]
-    later = [i for i in (text.find(f" {op} ", room) for op in "+-*/@") if i > 0]
-    return min(later, default=0)
+def _reasons(line: Line, width: int) -> Sequence[str]:
+    return folded(line.by, max(width, REASON)) or [""]
 
 
-def _column(plan: Plan) -> int:
-    """Where the shapes stand: beyond every text, long ones broken as if there were room to `LEFT`."""
-    lengths = [len(piece) + 2 for line in (*plan.forward, *plan.gradient) for piece in _left(line, 4, LEFT)]
-    return min(max([LEFT_LEAST, *lengths]) + 1, LEFT)
+def _frame(plan: Plan, printed: Sequence[Sequence[Line]], width: int) -> Frame:
+    """The columns that need the fewest rows; of equals the narrowest."""
+    lines = [line for section in printed for line in section]
+    numbers = _numbers(lines)
+    size = max([len("shape"), *(len(shapes.show(line.shape)) for line in lines)]) + 3
+    most = min(LEFT_MOST - WIDTH + width, width - size - max(_tail_width(plan) + PLACE, REASON))
+    limits = list(range(LEFT - WIDTH + width, most + 1, STEP)) or [max(most, LEFT_LEAST - WIDTH + width)]
+    found: list[tuple[int, Frame]] = []
+    for limit in limits:
+        counts, pads = zip(*(target_width(section, numbers, limit - 2) for section in printed), strict=True)
+        ends = [
+            width_of(r) for section, pad in zip(printed, pads, strict=True) for x in section for r in rows_of(x, numbers, pad, limit - 2)
+        ]
+        column = min(max(LEFT_LEAST - WIDTH + width, max(ends, default=0) + 2) + 1, limit)
+        reasons = sum(len(_reasons(line, width - column - size)) - 1 for line in printed[1])
+        found.append((sum(counts) + reasons, Frame(numbers, pads, column, size, width)))
+    return min(found, key=lambda f: f[0])[1]
 
 
-def _shape_width(plan: Plan) -> int:
-    return max([len("shape"), *(len(shapes.show(line.shape)) for line in (*plan.forward, *plan.gradient))]) + 3
+def _numbers(lines: Sequence[Line]) -> int:
+    """Columns of the longest id."""
+    return max([3, *(len(line.id) for line in lines)])
 
 
-def _folded(text: str, width: int) -> Sequence[str]:
-    """A sentence on lines of a width, broken at spaces."""
-    lines: list[str] = []
-    for word in printable(text).split():
-        if lines and len(lines[-1]) + 1 + len(word) <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
+def _in_even_steps(item: Line | Repeat) -> bool:
+    return AND_SO_ON in item.text if isinstance(item, Line) else None in item.rows or any(map(_in_even_steps, item.inside))
+
+
+def _within(text: str, width: int) -> list[str]:
+    return [text] if len(text) <= width else folded(text, width)
