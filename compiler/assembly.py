@@ -159,4 +159,4 @@ def model_states(low: Lowering, of: dict[Node, int]) -> tuple[ModelState, ...]:
 
 def loss_text(program: Program) -> str:
     """The loss as the user wrote it, on one line."""
-    return " ".join(program.loss.value.span.text.split()) if program.loss else ""
+    return program.loss.value.span.words if program.loss else ""

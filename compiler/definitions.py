@@ -191,7 +191,7 @@ def applied_faults(
             continue
         word = arg.value if isinstance(arg.value, Name) else arg.value.function if isinstance(arg.value, Call) else None
         given = arg.value.args if isinstance(arg.value, Call) else ()
-        text = " ".join(arg.value.span.text.split())
+        text = arg.value.span.words
         if kind == FUNCTION and word is None:
             message = f"`{parameter}` of `{expr.function.id}` is a function, and this is `{text}`"
             yield Diagnostic("E0235", arg.value.span, message, f"{parameter} = relu, or {parameter} = leaky_relu(0.1)")

@@ -137,7 +137,7 @@ def spoken(e: Expr, frame: Frame) -> str:
     """An expression in the user's words, on one line: a parameter of std's text is what it was given."""
     if frame.home == "std" and frame.caller is not None and isinstance(e, Name) and e.id in frame.given:
         return spoken(frame.given[e.id], frame.caller)
-    flat = " ".join(e.span.text.split())
+    flat = e.span.words
     if frame.home == "std" and frame.caller is not None:
         caller, given = frame.caller, frame.given
         flat = re.sub(r"[A-Za-z_]\w*", lambda m: spoken(given[m[0]], caller) if m[0] in given else m[0], flat)

@@ -81,7 +81,7 @@ class Lowering:
         node = self.node(expr, frame)
         self.settle(frame.instance, name, line)
         self.give_name(node, name, line)
-        self.source.setdefault(node, " ".join(expr.span.text.split()))
+        self.source.setdefault(node, expr.span.words)
         return node
 
     def settle(self, root: Instance | None, statement: str, line: int) -> None:
@@ -205,7 +205,7 @@ class Lowering:
                 args.append(self.literal(given))
             else:
                 args.append(float(self.constant(given, frame)) if given is not None else default)
-        return Initializer(name, tuple(args), " ".join(e.span.text.split()))
+        return Initializer(name, tuple(args), e.span.words)
 
     def literal(self, e: Expr) -> object:
         """A literal matrix of numbers as nested tuples of floats."""

@@ -66,7 +66,7 @@ def lower_statement(low: Lowering, name: str, statement: Assign | Param | State 
     if loss.shape:
         per_row = "" if not shapes.batched(loss.shape) else ", a number per row" if loss.shape[1:] == (1,) else ", numbers per row"
         hint = "write mean(...) or sum(...) around it" if per_row else "sum(...) makes it one number"
-        text = " ".join(statement.value.span.text.split())
+        text = statement.value.span.words
         raise fault("E0232", statement.value.span, f"`{text}` is {shapes.show(loss.shape)}{per_row}", hint)
     if not any(n.op == "param" for n in ancestors([loss])):
         hint = "loss = mean(cross_entropy(p, y)), p being the model's output"

@@ -121,4 +121,4 @@ def _patience(key: str, call: Call) -> Expr | None:
 
 
 def _one_line(e: Expr) -> str:
-    return " ".join(e.span.text.split())
+    return e.span.words
