@@ -11,7 +11,7 @@ from ..dsl.syntax import Binary, Call, Expr, Matrix, Member, Name, Number, Slice
 from . import shapes, slices, unfold
 from .constants import exact
 from .instances import Applicable, Frame, Group, Meaning
-from .ir import Node
+from .ir import Node, literal_facts
 from .ops import ShapeError
 from .vocabulary import BUILTINS, RESERVED
 
@@ -66,9 +66,34 @@ def _expr(low: Lowering, e: Expr, frame: Frame) -> Meaning:
         case Member(parts=parts):
             return member(low, e, parts, frame)
         case Matrix():
-            raise fault("E0235", e.span, "a literal matrix has no place here", "write it in `data`, or as  param w [..] ~ values([[..]])")
+            return literal(low, e, frame)
         case Text():
             raise fault("E0235", e.span, "a text has no place here", "texts stand only in `from`, `import` and `columns(...)`")
+
+
+def literal(low: Lowering, e: Matrix, frame: Frame) -> Node:
+    """`[1, 2, 3]` is [3], `[[1, 2], [3, 4]]` is [2, 2]: exact numbers, unbatched."""
+    if frame.symbols:
+        raise fault(
+            "E0235", e.span, "a literal matrix has no place here", "write one number: an update works on each number of a param by itself"
+        )
+    nested = [isinstance(item, Matrix) for item in e.items]
+    rows = [item.items if isinstance(item, Matrix) else (item,) for item in e.items]
+    if not all(rows) or not rows:
+        raise fault("E0231", e.span, f"`{spoken(e, frame)}` holds no number", "[1, 2, 3] is a vector, [[1, 2], [3, 4]] a matrix")
+    for i, (row, within) in enumerate(zip(rows, nested, strict=True)):
+        if within != nested[0]:
+            raise fault("E0231", e.items[i].span, f"a row in brackets and a number side by side in `{spoken(e, frame)}`",
+                        "all items are numbers, or all are rows: [[1, 2], [3, 4]]")  # fmt: skip
+        if len(row) != len(rows[0]):
+            raise fault("E0231", e.items[i].span, f"row {i + 1} has {len(row)} number{'s' * (len(row) != 1)} and row 1 has {len(rows[0])}",
+                        "every row of a matrix is as long as the first")  # fmt: skip
+        if any(isinstance(number, Matrix) for number in row):
+            raise fault("E0231", e.items[i].span, "a literal has at most two axes, rows and columns", "[[1, 2], [3, 4]]")
+    numbers = tuple(tuple(low.constant(number, frame) for number in row) for row in rows)
+    if nested[0]:
+        return low.ir.leaf("literal", (len(rows), len(rows[0])), literal_facts(numbers), value=numbers)
+    return low.ir.leaf("literal", (len(rows),), literal_facts((flat := tuple(row[0] for row in numbers),)), value=flat)
 
 
 def name(low: Lowering, e: Name, frame: Frame) -> Meaning:
@@ -170,6 +195,8 @@ def _remedy(low: Lowering, e: Expr, operands: list[tuple[Expr, Node]], frame: Fr
         if shapes.batched(a.shape) and shapes.batched(b.shape):
             return f"{shown[0]} * {shown[1]} multiplies number by number; transpose({shown[0]}) @ {shown[1]} sums over the batch"
         return "`*` multiplies by a number" if not (a.shape and b.shape) else "give the right side as many rows as the left has columns"
+    if any(shapes.batched(n.shape) for _, n in operands) and any(n.op == "literal" and n.shape[:-1] not in {(), (1,)} for _, n in operands):
+        return "every row of the batch meets the same numbers, [1, 2]; those that belong to one row each stand in `data`"
     for i, (text, n) in enumerate(operands):
         other = max((m.shape for j, (_, m) in enumerate(operands) if j != i), key=len)
         if n.op == "param" and other and (where := _line(low, text, n)):

@@ -1,7 +1,7 @@
 """The intermediate representation, whole:
 
     node  ::=  Node(op, args, shape, attrs)      one application of one row of `ops.TABLE`
-    leaf  ::=  const value | symbol name | input name | param key | state name
+    leaf  ::=  const value | literal value | symbol name | input name | param key | state name
 
 Nodes never change and are interned: within one `Interner`, the same operation on the same arguments is the
 same object, so identity is equality and a common subexpression is one node. Arguments are made before
@@ -12,7 +12,7 @@ as it builds, innermost first: one pass is the fixpoint. Names, places and origi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -223,6 +223,17 @@ def constant_facts(value: Number | int) -> Facts:
     """The facts of a number."""
     whole = not math.isinf(value) and not math.isnan(value) and value == int(value)
     return Facts(nonnegative=value >= 0, positive=value > 0, integer=whole, bounded=True)
+
+
+def literal_facts(rows: Sequence[Sequence[Number]]) -> Facts:
+    """The facts of a literal matrix, whose numbers are all in the text."""
+    each = [constant_facts(n) for row in rows for n in row]
+    sums = {sum(row) if all(isinstance(n, Fraction) for n in row) else None for row in rows}
+    total = sums.pop() if len(sums) == 1 else None
+    nonnegative, integer = all(f.nonnegative for f in each), all(f.integer for f in each)
+    row_sum = total if isinstance(total, Fraction) else None
+    below = 1 + int(max(n for row in rows for n in row)) if nonnegative and integer else None
+    return Facts(nonnegative, all(f.positive for f in each), integer, True, below is not None and row_sum == 1, row_sum, below)
 
 
 def ancestors(roots: Iterable[Node]) -> list[Node]:

@@ -78,7 +78,7 @@ class Lowering:
 
     def named(self, name: str, expr: Expr, frame: Frame, line: int) -> Node:
         """The node of an expression that is given a name; the paths of the instances that it made are settled."""
-        node = self.node(expr, frame)
+        node = self.own_line(self.node(expr, frame))
         self.settle(frame.instance, name, line)
         self.give_name(node, name, line)
         self.source.setdefault(node, expr.span.words)
@@ -96,6 +96,10 @@ class Lowering:
         for declared in self.declared:
             self.names[declared.node] = declared.name
         self.declared.clear()
+
+    def own_line(self, node: Node) -> Node:
+        """The node, or, of a literal matrix, the same numbers under a name of their own, so that lines need not repeat them."""
+        return self.ir.make("alias", node) if node.op == "literal" else node
 
     def give_name(self, node: Node, name: str, line: int) -> None:
         """Names a computed value; of several names the one with the fewest dots stands, then the first."""
@@ -176,6 +180,13 @@ class Lowering:
     def constant(self, e: Expr, frame: Frame) -> Num:
         """The number that an expression comes to before anything runs."""
         node = self.node(e, frame)
+        if node.op == "literal":
+            raise fault(
+                "E0233",
+                e.span,
+                f"one number is needed here, and `{evaluate.spoken(e, frame)}` is {shapes.show(node.shape)}",
+                "use a number",
+            )
         if node.value is None:
             text = evaluate.spoken(e, frame)
             raise fault("E0233", e.span, f"a constant is needed here, and `{text}` depends on data, params or the step",

@@ -18,6 +18,7 @@ from .simplify import KEEPS, NAMES
 
 CALLED = {"max_over": "max", "min_over": "min"}
 Written = tuple[str, int]
+MOST_NUMBERS, SHOWN = 12, 3  # a literal of more is elided after so many
 
 
 def number(value: Number) -> str:
@@ -28,6 +29,18 @@ def number(value: Number) -> str:
     if as_float.is_integer() and abs(as_float) < 1e16 and (as_float or math.copysign(1, as_float) > 0):
         return str(int(as_float))
     return repr(as_float)
+
+
+def literal(value: tuple[Number | tuple[Number, ...], ...]) -> str:
+    """`[1, 2, 3]`, `[[1, 2], [3, 4]]`; of a long one its sizes and how it begins: `literal([20, 30], 1, 2, 3, "...")`."""
+    rows = [v if isinstance(v, tuple) else (v,) for v in value]
+    nested = isinstance(value[0], tuple)
+    if len(rows) * len(rows[0]) <= MOST_NUMBERS:
+        written = [", ".join(number(n) for n in row) for row in rows]
+        return f"[{', '.join(f'[{row}]' if nested else row for row in written)}]"
+    first = rows[0] if nested else [row[0] for row in rows]
+    sizes = (len(rows), len(rows[0])) if nested else (len(rows),)
+    return f'literal({shapes.show(sizes)}, {", ".join(number(n) for n in first[:SHOWN])}, "...")'
 
 
 class Notation:
@@ -73,6 +86,8 @@ class Notation:
         if node.op == "symbol":
             name = str(node.attr("name"))
             return (self.rows if name == "N" else name), ATOM
+        if node.op == "literal":
+            return literal(node.attr("value")), ATOM  # type: ignore[arg-type]
         if not args:
             return self.names[node], ATOM
         if node.op == "neg":

@@ -149,8 +149,8 @@ def _leaf() -> Op:
 
 
 TABLE: dict[str, Op] = {
-    # leaves: a number, a symbol (N step steps epoch epochs), a data value, a param, a state, what stands for every param
-    "const": _leaf(), "symbol": _leaf(), "input": _leaf(), "param": _leaf(), "state": _leaf(),
+    # leaves: a number, a matrix of numbers, a symbol (N step steps epoch epochs), a data value, a param, a state, what stands for every param
+    "const": _leaf(), "literal": _leaf(), "symbol": _leaf(), "input": _leaf(), "param": _leaf(), "state": _leaf(),
     # arithmetic
     "neg": _elementwise(np.negative, lambda g, out, x: (-g,), M, symbol="-", precedence=UNARY, title="negation"),
     "add": _elementwise(np.add, lambda g, out, a, b: (g, g), M, V, symbol="+", precedence=SUM, facts=fact_rules.add, title="sum"),
@@ -218,7 +218,7 @@ TABLE: dict[str, Op] = {
                     example=((V,), {"shape": (2, 3)})),
     "slice": Op("view", kernels.take_slice, shapes.slice_columns, _slice, fact_rules.same, flops=0, title="slice",
                 example=((M,), {"axis": 1, "start": 1, "stop": 3})),
-    "alias": Op("view", lambda x: x, shapes.broadcast, lambda g, out, x: (g,), fact_rules.same, flops=0, title="", example=((M,), {})),
+    "alias": Op("view", lambda x: x, shapes.broadcast, lambda g, out, x: (g,), lambda args, shape, attrs: args[0].facts, flops=0, title="", example=((M,), {})),
     "concat": Op("move", kernels.concat, shapes.concat, _concat, fact_rules.same, flops=0, title="concat", example=((M, M), {})),
     "pad": Op("move", kernels.pad, shapes.pad, _pad, flops=0, title="slice", example=((M,), {"axis": 1, "start": 2, "size": 6})),
 }  # fmt: skip

@@ -15,6 +15,7 @@ from .render.page import Row, Shown
 
 Dim = int | str  # a size, or a symbol: "N" the rows of the batch, "P" the numbers of a parameter
 Shape = tuple[Dim, ...]
+Numbers = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 Attrs = tuple[tuple[str, object], ...]
 
 
@@ -22,7 +23,7 @@ Attrs = tuple[tuple[str, object], ...]
 class Value:
     """Register `id`. `role`: input | param | state | const | symbol | line | inner.
 
-    `name` is what a person reads (empty for an inner value). A const carries its number in `number`;
+    `name` is what a person reads (empty for an inner value). A const carries its number, or those of a literal, in `number`;
     a symbol (`N step steps epoch epochs`) is a scalar that the runtime sets.
     """
 
@@ -30,7 +31,7 @@ class Value:
     name: str
     role: str
     shape: Shape
-    number: float | None = None
+    number: Numbers | None = None
 
 
 @dataclass(frozen=True, slots=True)

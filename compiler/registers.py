@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from .cotangents import as_scalar
 from .instances import Words
 from .ir import Node
 from .notation import Notation
 from .ops import TABLE
-from .plan import Line, Shape, Step, Value
+from .plan import Line, Numbers, Shape, Step, Value
 from .simplify import KEEPS, LICENCE, NAMES
 
 STATEMENTS = {rule.__name__: (rule.__doc__ or "").split("\n")[0].rstrip(".") for rule in LICENCE}
@@ -49,7 +50,7 @@ class Registers:
         self.values: list[Value] = []
         self.of: dict[Node, int] = {}
 
-    def new(self, name: str, role: str, shape: Shape, number: float | None = None) -> int:
+    def new(self, name: str, role: str, shape: Shape, number: Numbers | None = None) -> int:
         """A fresh register."""
         self.values.append(Value(len(self.values), name, role, shape, number))
         return len(self.values) - 1
@@ -60,6 +61,8 @@ class Registers:
             if node.op == "const":
                 assert node.value is not None
                 self.of[node] = self.new("", "const", (), float(node.value))
+            elif node.op == "literal":
+                self.of[node] = self.new("", "const", node.shape, as_floats(node.attr("value")))
             elif node.op == "symbol":
                 self.of[node] = self.new(str(node.attr("name")), "symbol", ())
             else:
@@ -131,6 +134,11 @@ class Registers:
         if as_scalar(node) is not None:
             return 0
         return row.flops * self.elements(node.args[0].shape if row.kind == "reduce" else node.shape)
+
+
+def as_floats(value: object) -> Any:
+    """The exact numbers of a literal as nested tuples of floats."""
+    return tuple(as_floats(v) for v in value) if isinstance(value, tuple) else float(value)  # type: ignore[arg-type]
 
 
 def numbered(lines: Sequence[Line], letter: str) -> list[Line]:

@@ -176,6 +176,7 @@ def body(low: Lowering, statements: tuple[Statement, ...], frame: Frame) -> Node
         match s:
             case Assign(name=name, value=value):
                 node = evaluate.node(low, value, frame)
+                node = low.own_line(node) if frame.instance is not None else node
                 frame.scope[name.id] = node
                 if frame.instance is not None and node.args:
                     low.pending.append((node, frame.instance, name.id))

@@ -79,7 +79,9 @@ class Program:
         """Adds a step."""
         self.body.append(step)
         found = {self.kinds[a] for a in step.args}
-        self.kinds[step.out] = "array" if "array" in found else "scalar" if "scalar" in found else "static"
+        self.kinds[step.out] = (
+            "array" if "array" in found or TABLE[step.op].kind == "random" else "scalar" if "scalar" in found else "static"
+        )
         if TABLE[step.op].kind == "view":
             self.roots[step.out] = self.roots.get(step.args[0], step.args[0])
 

@@ -75,6 +75,8 @@ def value(e, scope) -> Any:
             return np.asarray(np.pi)
         case Name(id=name):
             return scope[name]
+        case Matrix(items=items):
+            return np.array([value(i, scope) for i in items])
         case Unary(value=inner):
             return op("neg", value(inner, scope))
         case Binary(op="@", left=left, right=right):
