@@ -123,6 +123,12 @@ def _pow(g: Node, out: Node, x: Node, n: Node) -> tuple[Node | None, ...]:
     return None if n.value == 0 else g * (n * x ** (n - 1)), g * call("where", call("eq", x, 0), 0, out * call("log", x))
 
 
+def _silu(g: Node, out: Node, x: Node) -> tuple[Node | None, ...]:
+    """sigmoid(x) + silu(x) * (1 - sigmoid(x)) (Elfwing et al. 2018)."""
+    gate = call("sigmoid", x)
+    return (g * (gate + out * (1 - gate)),)
+
+
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 M, V, W = [[0.3, -1.2, 2.0], [1.5, 0.7, -0.4]], [0.5, -0.8, 1.1], [[0.2, -0.5], [1.0, 0.3], [-0.7, 0.9]]
 POSITIVE = [[0.3, 1.2, 2.0], [1.5, 0.7, 0.4]]
@@ -181,6 +187,7 @@ TABLE: dict[str, Op] = {
     # reached by rewriting: safe at any size of the argument
     "sigmoid": _elementwise(kernels.sigmoid, lambda g, out, x: (g * out * (1 - out),), M, facts=always(Facts(nonnegative=True, bounded=True)),
                             flops=4, title="sigmoid"),
+    "silu": _elementwise(kernels.silu, _silu, M, flops=5, title="silu"),
     "softplus": _elementwise(kernels.softplus, lambda g, out, x: (g * call("sigmoid", x),), M, facts=fact_rules.nonnegative, flops=4, title="softplus"),
     "expm1": _elementwise(np.expm1, lambda g, out, x: (g * call("exp", x),), M, title="expm1"),
     "log1p": _elementwise(np.log1p, lambda g, out, x: (g / (1 + x),), POSITIVE, title="log1p"),

@@ -34,6 +34,7 @@ from .stabilise import (
     root_of_square,
     shift,
     sigmoid,
+    silu,
     softmax,
     softplus,
     square_below,
@@ -190,13 +191,13 @@ LICENCE: dict[Rule, str] = {
     sigmoid: STABILISES, one_minus_sigmoid: STABILISES, softplus: STABILISES, log_sigmoid: STABILISES, log1p: STABILISES,
     expm1: STABILISES, logistic: STABILISES, one_minus_exp: STABILISES, times_sigmoid: STABILISES, square_below: STABILISES,
     tanh: STABILISES, tanh_of_sigmoid: STABILISES, log_of_two_exp: STABILISES, joined_softplus: STABILISES, root_of_square: STABILISES,
-    gather: STABILISES,
+    gather: STABILISES, silu: STABILISES,
 }  # fmt: skip
 
 OWN: dict[str, tuple[Rule, ...]] = {
     "add": (plus_zero, both_sides, joined_softplus),
     "sub": (plus_zero, log_softmax, expm1, one_minus_exp, one_minus_sigmoid, tanh_of_sigmoid, logistic),
-    "mul": (times_one,),
+    "mul": (times_one, silu),
     "div": (times_one, softmax, sigmoid, tanh, square_below, times_sigmoid),
     "pow": (times_one,),
     "neg": (neg_neg,),

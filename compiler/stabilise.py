@@ -145,6 +145,14 @@ def times_sigmoid(n: Node) -> Node | None:
     return top * call("sigmoid", -t)
 
 
+def silu(n: Node) -> Node | None:
+    """x * sigmoid(x)  ->  silu(x), unless the user named the gate: it has all digits where sigmoid(x) alone has none left."""
+    for x, gate in (n.args, n.args[::-1]):
+        if gate.op == "sigmoid" and gate.args[0] is x and gate not in n.ir.named:
+            return call("silu", x)
+    return None
+
+
 def square_below(n: Node) -> Node | None:
     """a / (1 + exp(t))^2  ->  a / (1 + exp(t)) / (1 + exp(t)), each of them a sigmoid."""
     top, square = n.args

@@ -35,6 +35,7 @@ def formula(name) -> Any:
     others = {
         "erf": lambda x: np.array([float(mpmath.erf(v)) for v in x.ravel()]).reshape(x.shape),
         "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+        "silu": lambda x: x / (1 + np.exp(-x)),
         "softplus": lambda x: np.log(1 + np.exp(x)),
         "softmax": lambda z: np.exp(z) / np.exp(z).sum(-1, keepdims=True),
         "log_softmax": lambda z: z - np.log(np.exp(z).sum(-1, keepdims=True)),
@@ -208,7 +209,7 @@ def test_gradients_against_central_differences_at_two_steps(op, rows, rules):
 
 
 NOT_COMPLEX = {  # NumPy has no complex form, or |x| and comparisons make it no analytic function
-    "abs", "max", "min", "max_over", "min_over", "sigmoid", "softplus", "where",
+    "abs", "max", "min", "max_over", "min_over", "sigmoid", "silu", "softplus", "where",
 }  # fmt: skip
 
 
@@ -242,13 +243,14 @@ def test_gradients_of_no_rows_are_empty_or_zero(op):
 MATHEMATICS = {
     "neg": lambda x: -x, "exp": mpmath.exp, "log": mpmath.log, "sqrt": mpmath.sqrt, "tanh": mpmath.tanh, "sin": mpmath.sin,
     "cos": mpmath.cos, "erf": mpmath.erf, "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)), "softplus": lambda x: mpmath.log(1 + mpmath.exp(x)),
-    "expm1": lambda x: mpmath.exp(x) - 1, "log1p": lambda x: mpmath.log(1 + x), "abs": abs,
+    "expm1": lambda x: mpmath.exp(x) - 1, "log1p": lambda x: mpmath.log(1 + x), "abs": abs, "silu": lambda x: x / (1 + mpmath.exp(-x)),
 }  # fmt: skip
 SLOPES = {
     "neg": lambda x: mpmath.mpf(-1), "exp": mpmath.exp, "log": lambda x: 1 / x, "sqrt": lambda x: 1 / (2 * mpmath.sqrt(x)),
     "tanh": lambda x: mpmath.sech(x) ** 2, "sin": mpmath.cos, "cos": lambda x: -mpmath.sin(x),
     "erf": lambda x: 2 / mpmath.sqrt(mpmath.pi) * mpmath.exp(-(x**2)), "sigmoid": lambda x: 1 / (2 + mpmath.exp(x) + mpmath.exp(-x)),
     "softplus": lambda x: 1 / (1 + mpmath.exp(-x)), "expm1": mpmath.exp, "log1p": lambda x: 1 / (1 + x), "abs": mpmath.sign,
+    "silu": lambda x: (1 + mpmath.exp(-x) + x * mpmath.exp(-x)) / (1 + mpmath.exp(-x)) ** 2,
 }  # fmt: skip
 HARD = [0.0, 1e-300, -1e-300, 1e-12, -1e-12, 0.5, -0.5, 1.0, -1.0, 20.0, -20.0, 50.0, -50.0, 700.0, -700.0, 1e3, -1e3]
 ONLY_POSITIVE = {"log", "sqrt", "log1p"}

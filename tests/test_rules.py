@@ -240,9 +240,14 @@ PAIRS = [
         (lambda v: 2 - f("exp", v.u), lambda v: f("exp", v.u) - 1, lambda v: 1 - v.u),
     ),
     Pair(
-        "times_sigmoid", lambda v: v.x / (1 + f("exp", -v.x)), lambda v: v.x * f("sigmoid", v.x),
+        "times_sigmoid", lambda v: v.z / (1 + f("exp", -v.x)), lambda v: v.z * f("sigmoid", v.x),
         (lambda v: 1 / (1 + f("exp", -v.x)), lambda v: v.x / (2 + f("exp", -v.x)), lambda v: v.x / (1 - f("exp", -v.x)), lambda v: v.x / (1 + v.q)),
     ),
+    Pair(
+        "silu", lambda v: v.x * f("sigmoid", v.x), lambda v: f("silu", v.x),
+        (lambda v: v.z * f("sigmoid", v.x), lambda v: v.x * f("sigmoid", -v.x), lambda v: v.x * v.named(f("sigmoid", v.x))),
+    ),
+    Pair("silu", lambda v: f("sigmoid", v.x) * v.x, lambda v: f("silu", v.x), (lambda v: f("sigmoid", v.x) + v.x,)),
     Pair("times_sigmoid", lambda v: 3 / (f("exp", v.x) + 1), lambda v: 3 * f("sigmoid", -v.x), (lambda v: (1 + f("exp", v.x)) / 3,)),
     Pair(
         "times_sigmoid", lambda v: v.z * f("exp", v.x) / (1 + f("exp", v.x)), lambda v: v.z * f("sigmoid", v.x),
