@@ -11,6 +11,7 @@ import random
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from html.parser import HTMLParser
 
 import pytest
 
@@ -18,6 +19,7 @@ import mlpc
 from mlpc.cli.main import main
 from mlpc.compiler.plan import Plan
 from mlpc.compiler.render.json import plan_document
+from mlpc.compiler.render.latex import plan_latex
 from mlpc.compiler.render.text import plan_text
 from mlpc.dsl.diagnostics import MlpcError
 
@@ -45,8 +47,48 @@ def lines_of_json(plan: Plan) -> Names:
     return [(section, line["target"]) for section in ("forward", "gradient", "update") for line in document[section]]
 
 
+def lines_of_html(plan: Plan) -> Names:
+    """Of the text that a browser would show: what is no tag of ours is no tag."""
+    page = Tags()
+    page.feed(legible(plan._repr_html_()))
+    page.close()
+    assert set(page.tags) <= {"pre", "span"}
+    return [(section, line.target) for section, lines in read(page.text).items() for line in lines]
+
+
+def lines_of_latex(plan: Plan) -> Names:
+    """By the tags of the equations, which LaTeX would print; no command of the user's is among those of the page."""
+    document = legible(plan_latex(plan))
+    assert not re.search(r"(?<!\\)\\(input|def|write|openin|csname)\b", document)
+    assert document.count(r"\end{document}") == 1
+    sections = {"f": "forward", "g": "gradient", "u": "update"}
+    targets = {line.id: line.target for line in plan.lines}
+    return [(sections[tag[0]], targets[tag]) for tag in re.findall(r"\\tag\{(\w+)\}", document)]
+
+
+class Tags(HTMLParser):
+    """The tags and the text of a page of HTML."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert [name for name, _ in attrs] in (["style"], ["class", "style"])
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(data)
+
+
 # Every rendering: from a plan to the lines that are read back from its text.
-RENDERINGS: dict[str, Callable[[Plan], Names]] = {"text": lines_of_text, "json": lines_of_json}
+RENDERINGS: dict[str, Callable[[Plan], Names]] = {
+    "text": lines_of_text, "json": lines_of_json, "html": lines_of_html, "latex": lines_of_latex,
+}  # fmt: skip
 
 
 def legible(text: str) -> str:
