@@ -16,8 +16,9 @@ from ..compiler.settings import Settings
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from .accumulation import update_plan
 from .kernel import lay_out
+from .measure import measuring_bytes
 from .program import expand
-from .train import SECTIONS
+from .steps import SECTIONS
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
@@ -53,7 +54,7 @@ def predict(plan: Plan, evaluation: Plan, rows: Mapping[str, int], settings: Set
             parts.append((f"a step on {count} rows", batch + _arena(plan, SECTIONS, count, itemsize)))
     largest = max((count for count in rows.values()), default=0)
     if largest:
-        parts.append((f"measuring {largest} rows", _arena(evaluation, ("forward",), largest, itemsize)))
+        parts.append((f"measuring {largest} rows", measuring_bytes(evaluation, largest)))
     if settings.accumulate > 1:
         mean = numbers + sum(s.count for s in plan.model_states)
         parts.append(("the mean of several batches", mean * itemsize + _arena(update_plan(plan), ("update",), 1, itemsize)))

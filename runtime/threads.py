@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from threadpoolctl import threadpool_limits
 
@@ -25,3 +25,8 @@ def pinned(threads: int) -> Generator[None]:
     """Holds BLAS to so many threads."""
     with threadpool_limits(limits=threads, user_api="blas"):
         yield
+
+
+def single(threads: int) -> AbstractContextManager[None]:
+    """Holds BLAS to one thread where it is held to so many."""
+    return nullcontext() if threads == 1 else pinned(1)

@@ -1,0 +1,119 @@
+"""A plan without a gradient in two: what a row's numbers alone make, and what takes all rows together.
+
+The first part can run over any chunk of rows and gives each row the same numbers; the second runs once, over what the first has
+made of every row. A loss such as `mean(cross_entropy(p, y)) + 1e-4 * l2(weights)` so costs one number a row in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+
+from .ops import TABLE
+from .plan import Line, Plan, Step, Value
+from .shapes import batched
+
+FIXED, ROW, WHOLE = "fixed", "row", "whole"  # reads no row of data; its own row; others too
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`rows` runs chunk by chunk; of it, `rest` reads the registers `carried`, which are its inputs under their numbers as names."""
+
+    rows: Plan
+    carried: tuple[int, ...]
+    rest: Plan
+
+
+def parts(plan: Plan) -> Parts:
+    """Both parts of an evaluation plan; its loss and reports are those of `rest`."""
+    plan = _summed_by_row(plan)
+    kinds = reads(plan)
+    results = {plan.loss, *(register for _, register in plan.reports)}
+    made = {s.out: s for line in plan.forward for s in line.steps}
+    late = _needed(results, made, lambda r: kinds[r] != ROW)
+    carried = tuple(sorted(r for r in {*results, *(a for r in late if r in made for a in made[r].args)} if kinds[r] == ROW))
+    early = _needed(carried, made, lambda r: True)
+    return Parts(_part(plan, early, tuple(r for r in plan.inputs if r in early), carried[:1]), carried, _part(plan, late, carried))
+
+
+def reads(plan: Plan) -> dict[int, str]:
+    """Of every register whether it reads no row of data (`fixed`), its own row alone (`row`), or other rows too (`whole`)."""
+    kinds = {v.id: ROW if v.role == "input" else WHOLE if v.name == "N" and v.role == "symbol" else FIXED for v in plan.values}
+    for line in plan.forward:
+        for step in line.steps:
+            kinds[step.out] = _kind(step, [kinds[a] for a in step.args], plan.values)
+    return kinds
+
+
+def chance(plan: Plan) -> Line | None:
+    """The first line that draws random numbers."""
+    return next((line for line in plan.forward for s in line.steps if TABLE[s.op].kind == "random"), None)
+
+
+def _kind(step: Step, args: list[str], values: tuple[Value, ...]) -> str:
+    if WHOLE in args:
+        return WHOLE
+    if ROW not in args:
+        return ROW if batched(values[step.out].shape) else FIXED
+    if not (batched(values[step.out].shape) and all(k == FIXED or batched(values[a].shape) for a, k in zip(step.args, args, strict=True))):
+        return WHOLE
+    axes = dict(step.attrs)
+    by_row = {
+        "elementwise": True,
+        "rowwise": True,
+        "random": True,
+        "reduce": True,  # the rows are still there
+        "matmul": args[-1] == FIXED,
+        "move": True,
+        "view": axes.get("axis") != 0,
+    }
+    return ROW if by_row.get(TABLE[step.op].kind, False) else WHOLE
+
+
+def _summed_by_row(plan: Plan) -> Plan:
+    """A reduction of everything to one number goes over the features first: so what stays of a row is one number."""
+    values, lines = list(plan.values), list[Line]()
+    kinds = reads(plan)
+    for line in plan.forward:
+        steps: list[Step] = []
+        for step in line.steps:
+            attrs = dict(step.attrs)
+            x = values[step.args[0]] if step.args else None
+            whole = x is not None and TABLE[step.op].kind == "reduce" and kinds[x.id] == ROW and attrs["axes"] == tuple(range(len(x.shape)))
+            if x is not None and whole and x.shape[1:] != (1,):
+                last = tuple(range(1, len(x.shape)))
+                inner = Value(len(values), "", "inner", (x.shape[0], *(1 for _ in last)))
+                values.append(inner)
+                steps.append(Step(step.op, step.args, inner.id, (("axes", last), ("keep", True))))
+                step = replace(step, args=(inner.id,))
+            steps.append(step)
+        lines.append(replace(line, steps=tuple(steps)))
+    return replace(plan, values=tuple(values), forward=tuple(lines))
+
+
+def _needed(roots: Iterable[int], made: dict[int, Step], through: Callable[[int], bool]) -> set[int]:
+    """The registers that the roots are made of, themselves among them, no deeper than `through` lets pass."""
+    found: set[int] = set()
+    stack = list(roots)
+    while stack:
+        register = stack.pop()
+        if register not in found and through(register):
+            found.add(register)
+            stack += made[register].args if register in made else ()
+    return found
+
+
+def _part(plan: Plan, needed: Collection[int], inputs: tuple[int, ...], results: tuple[int, ...] | None = None) -> Plan:
+    """The plan with only the steps that make the `needed` registers, from these inputs; `results` in place of its loss and reports."""
+    lines = [replace(line, steps=tuple(s for s in line.steps if s.out in needed)) for line in plan.forward]
+    values = tuple(_leaf(v, inputs, numbered=results is None) for v in plan.values)
+    found = replace(plan, values=values, inputs=inputs, forward=tuple(line for line in lines if line.steps))
+    return found if results is None else replace(found, loss=next(iter(results), plan.loss), reports=())
+
+
+def _leaf(v: Value, inputs: tuple[int, ...], numbered: bool) -> Value:
+    """The value in a part with these inputs: one under its number if so asked, and no input if it is not among them."""
+    if v.id in inputs:
+        return replace(v, name=str(v.id), role="input") if numbered else v
+    return replace(v, role="inner") if v.role == "input" else v

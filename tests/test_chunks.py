@@ -1,0 +1,188 @@
+"""Rows in chunks: a row's numbers depend on no other row and on no place, and a split's loss and metrics are those of the whole plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+import mlpc
+from mlpc.compiler.ops import TABLE
+from mlpc.compiler.plan import Plan
+from mlpc.compiler.rowwise import parts, reads
+from mlpc.runtime import chunks
+from mlpc.runtime.chunks import HEIGHTS, Chunks, place_independent
+from mlpc.runtime.init import draw
+from mlpc.runtime.kernel import Array, Arrays, Kernel, allocate
+from mlpc.runtime.measure import Measures, measuring_bytes
+from mlpc.runtime.threads import pinned
+
+MODELS = sorted((Path(__file__).parent.parent / "models").glob("*.mlp"))
+PLAN = """
+data {{
+  x = [[1, 2], [3, 5], [-1, 0.5]]
+  y = [1, 2, 4]
+}}
+model {{
+  h = dense(x, 3, tanh)
+  {line}
+  p = dense(h, 1)
+}}
+loss = {loss}
+train {{
+  optimizer = sgd(lr = 0.1)
+  epochs = 1
+}}
+"""
+
+
+def whole(plan: Plan, arrays: Arrays, data: dict[str, Array]) -> dict[int, Array]:
+    """The reference: the plan at once over all rows."""
+    rows = len(next(iter(data.values())))
+    wanted = {plan.values[r].name for r in plan.inputs}
+    kernel = Kernel(plan, ("forward",), rows, arrays, inputs={n: a for n, a in data.items() if n in wanted})
+    kernel.run()
+    return {r: np.array(kernel[r]) for r in (plan.loss, *(register for _, register in plan.reports))}
+
+
+@pytest.mark.parametrize("file", MODELS, ids=lambda f: f.stem)
+@pytest.mark.parametrize("rows", [1, 95, 96, 97, 250])
+def test_a_split_in_chunks_has_the_loss_and_the_metrics_of_the_whole_plan(file: Path, rows: int) -> None:
+    model = mlpc.load(file)
+    plan = model.compilation.evaluation
+    arrays = allocate(plan, draw(plan.params, 3), 3)
+    data = {name: np.resize(a, (rows, a.shape[1])).astype(plan.precision) for name, a in model.dataset.splits["train"].items()}
+    with pinned(1), np.errstate(all="ignore"):
+        losses, metrics = Measures(plan, arrays, {"all": data}).run()
+        expected = whole(plan, arrays, data)
+    close = {"rtol": 1e-12 if plan.precision == "float64" else 1e-5, "atol": 1e-12}
+    np.testing.assert_allclose(losses["all"], expected[plan.loss], **cast("Any", close))
+    for name, register in plan.reports:
+        np.testing.assert_allclose(metrics["all"][name], expected[register].squeeze() if rows else 0, **cast("Any", close))
+
+
+@pytest.mark.parametrize(
+    ("line", "loss", "carried"),
+    [
+        ("", "mean((p - y)^2) + 1e-3 * l2(weights)", 1),  # a mean of a number per row, and terms without rows
+        ("", "sum((p - y)^2) + max(abs(p - y))", 2),
+        ("", "mean((p - mean(p))^2)", 1),  # p itself
+        ("c = h - mean(h, axis = batch)", "mean((p + sum(c, axis = features) - y)^2)", 3),  # what no row alone makes runs at once
+        ("", "mean(rank(p) * abs(y - p))", 2),
+        ("", "sum(abs(transpose(h) @ h)) + 0 * sum(p)", 2),
+    ],
+)
+def test_what_is_carried_over_and_the_loss_it_gives(line: str, loss: str, carried: int) -> None:
+    plan = mlpc.loads(PLAN.format(line=line, loss=loss)).compilation.evaluation
+    rng = np.random.default_rng(0)
+    data = {"x": rng.normal(size=(203, 2)), "y": rng.normal(size=(203, 1))}
+    arrays = allocate(plan, draw(plan.params, 0), 0)
+    found = parts(plan)
+    assert len(found.carried) == carried
+    assert sum(int(found.rows.values[r].shape[1]) for r in found.carried) <= 9
+    with pinned(1):
+        measured = Measures(plan, arrays, {"all": data}).run()[0]["all"]
+        assert measured == pytest.approx(whole(plan, arrays, data)[plan.loss].item(), rel=1e-12)
+
+
+def test_what_reads_its_own_row_alone() -> None:
+    plan = mlpc.loads(PLAN.format(line="c = h - mean(h, axis = batch)", loss="mean((p - y)^2) + sum(c)")).prediction
+    kinds = reads(mlpc.loads(PLAN.format(line="c = h - mean(h, axis = batch)", loss="mean((p - y)^2) + sum(c)")).compilation.evaluation)
+    assert reads(plan)[plan.loss] == "row"
+    assert set(kinds.values()) == {"fixed", "row", "whole"}
+
+
+@pytest.mark.parametrize("file", MODELS, ids=lambda f: f.stem)
+def test_a_row_has_the_same_bits_at_any_place_and_beside_any_others(file: Path) -> None:
+    model = mlpc.load(file)
+    plan = model.prediction
+    rng = np.random.default_rng(5)
+    rows = 200
+    first = next(iter(model.dataset.splits["train"].values()))
+    chosen = rng.integers(0, len(first), rows)
+    data = {n: a[chosen].astype(plan.precision) for n, a in model.dataset.splits["train"].items()}
+    arrays = allocate(plan, draw(plan.params, 3), 3)
+    runner = Chunks(plan, (plan.loss,), arrays)
+    width = cast("int", plan.values[plan.loss].shape[1])
+
+    def predicted(which: Array) -> bytes:
+        out = np.empty((len(which), width), plan.precision)
+        runner.run(len(which), {n: a[which] for n, a in data.items()}, {plan.loss: out})
+        return out.tobytes()
+
+    with pinned(1), np.errstate(all="ignore"):
+        together, size = predicted(np.arange(rows)), width * np.dtype(plan.precision).itemsize
+        bits = [together[i * size : (i + 1) * size] for i in range(rows)]
+        order = rng.permutation(rows)
+        assert predicted(order) == b"".join(bits[i] for i in order)
+        assert predicted(np.arange(150, rows)) == b"".join(bits[150:])
+        for i in (0, 1, 95, 96, 199):
+            assert predicted(np.array([i])) == bits[i]
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("size", [(1, 1), (3, 1), (4, 16), (64, 10), (100, 300), (257, 1), (1000, 193)])
+def test_products_are_steady_at_the_height_that_is_chosen(precision: str, size: tuple[int, int]) -> None:
+    """An oracle of its own: each row multiplied where it stands, and again where all others are other numbers."""
+    k, m = size
+    with pinned(1):
+        rows = next(h for h in HEIGHTS if h == 1 or chunks.steady(precision, h, k, m))
+        rng = np.random.default_rng(k)
+        row, b = rng.normal(size=k).astype(precision), rng.normal(size=(k, m)).astype(precision)
+        found = set[bytes]()
+        for place in range(rows):
+            a = rng.normal(size=(rows, k)).astype(precision)
+            a[place] = row
+            found.add((a @ b)[place].tobytes())
+    assert len(found) == 1
+    assert rows >= 24, "this BLAS leaves only small chunks: slow, not wrong"
+
+
+def test_a_blas_whose_edges_differ_gets_smaller_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def edges(a: Array, b: Array, out: Array) -> Array:
+        np.matmul(a, b, out=out)
+        out[len(a) - len(a) % 16 :] *= 1 + 2**-50  # the rows after the last full tile
+        return out
+
+    assert [place_independent(edges, "float64", h, 5, 4) for h in (96, 48, 24, 8, 16)] == [True, True, False, True, True]
+    plan = mlpc.load(MODELS[3]).prediction
+    monkeypatch.setattr(chunks, "steady", lambda *_: False)
+    assert chunks.height(plan) == 1
+
+
+@pytest.mark.parametrize("name", [n for n, op in TABLE.items() if op.kind in {"elementwise", "rowwise"} and op.numpy is not None])
+@pytest.mark.parametrize("precision", [np.float64, np.float32])
+def test_every_operation_by_row_gives_a_row_the_same_bits_at_any_place(name: str, precision: type) -> None:
+    """Loops over several numbers at once have edges too; neighbours are hard numbers, for which some take another way."""
+    op = TABLE[name]
+    if op.library:
+        pytest.importorskip(op.library)
+    example, attrs = cast("tuple[tuple[Any, ...], dict[str, Any]]", op.example)
+    rng = np.random.default_rng(1)
+    rows, width = 96, 1 if name == "onehot" else 5
+    hard = np.array([0.0, -0.0, 1e300, -1e300, 1e-310, np.inf, -np.inf, np.nan, 1e5, -1e5, 710.0, -745.0]).astype(np.float64)
+    with np.errstate(all="ignore"):
+        operands = [rng.uniform(0.1, 3, (rows, width)).astype(precision) for _ in example]
+        others = [rng.choice(hard, (rows, width)).astype(precision) for _ in example]
+        wide = (rows, cast("int", op.shape([(rows, width)] * len(example), attrs)[1]))
+        expected = np.empty(wide, precision)
+        cast("Any", op.numpy)(*operands, out=expected, **attrs)
+        for shift in (1, 2, 3, 7, 50):
+            mixed = [o.copy() for o in others]
+            for mine, x in zip(mixed, operands, strict=True):
+                mine[::3] = np.roll(x, shift, axis=0)[::3]
+            found = np.empty(wide, precision)
+            cast("Any", op.numpy)(*mixed, out=found, **attrs)
+            assert found[::3].tobytes() == np.roll(expected, shift, axis=0)[::3].tobytes(), (name, shift)
+
+
+def test_memory_for_measuring_grows_with_the_numbers_carried_and_not_with_the_widths() -> None:
+    plan = mlpc.loads(
+        PLAN.format(line="w = dense(x, 500, tanh)", loss="mean((p + sum(w) - y)^2)").replace("sum(w)", "0")
+    ).compilation.evaluation
+    wide = mlpc.loads(PLAN.format(line="", loss="mean((p - y)^2)").replace("dense(x, 3", "dense(x, 500")).compilation.evaluation
+    small, large = measuring_bytes(wide, 1_000), measuring_bytes(wide, 100_000)
+    assert (large - small) / 99_000 <= 3 * 8
+    assert measuring_bytes(plan, 1_000) <= small
