@@ -278,7 +278,25 @@ def losses(torch: Any, mp: Any) -> dict[str, Any]:
     slopes = [[float(k * mp.tanh(d))] for d, (k,) in zip(distances, cotangents(len(PAIRS)), strict=True)]
     exact = "all of it: torch has no log_cosh"
     cases.append({"call": "log_cosh(z, y)", "torch": "", "exact": exact, "z": left, "y": right, "value": cosh, "gradient": slopes})
-    return {"cases": cases}
+    return {"cases": cases, "balanced": balanced(torch)}
+
+
+def balanced(torch: Any) -> dict[str, Any]:
+    """The weights n / (k * bincount(y)), as scikit-learn's class_weight = "balanced" has them; values, torch's mean and its gradient."""
+    f, classes = torch.nn.functional, torch.tensor(CLASSES)
+    weights = len(CLASSES) / (3 * torch.bincount(classes).double())
+    leaf = torch.tensor(LOGITS, requires_grad=True)
+    value = f.cross_entropy(leaf, classes, weights, reduction="none")[:, None]
+    mean = f.cross_entropy(leaf, classes, weights)
+    mean.backward()
+    return {
+        "z": LOGITS,
+        "classes": CLASSES,
+        "weights": weights.tolist(),
+        "value": value.tolist(),
+        "mean": mean.item(),
+        "gradient": leaf.grad.tolist(),
+    }
 
 
 # --- layers --------------------------------------------------------------------------------------

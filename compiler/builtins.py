@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ..dsl.diagnostics import did_you_mean, fault
 from ..dsl.syntax import Call, Expr, Name
 from . import evaluate, shapes, unfold
 from .instances import Frame, Words
-from .ir import Node
+from .ir import Node, literal_facts
 from .ops import ShapeError
+from .schema import DataValue
 from .vocabulary import WORDS
 
 if TYPE_CHECKING:
@@ -143,8 +145,7 @@ def _rows(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
 
 
 def _classes(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
-    x = low.node(bound["y"], frame)
-    found = next((v for v in low.schema.values if x.op == "input" and x.attr("name") == v.name), None)
+    found = _data_value(low, bound["y"], frame)
     if found is None or not found.classes:
         shown = evaluate.spoken(bound["y"], frame)
         message, hint = f"`{shown}` has no classes", "classes(y) counts the labels of a value made by `|> onehot` or `|> index`"
@@ -153,6 +154,29 @@ def _classes(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
             hint = f"make a value of each column:  {found.labels[0]} = column |> index"
         raise fault("E0235", bound["y"].span, message, hint)
     return low.ir.const(len(found.classes))
+
+
+def _counts(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
+    """The training rows of each class, [k]."""
+    found, shown = _data_value(low, bound["y"], frame), evaluate.spoken(bound["y"], frame)
+    if found is None or not found.counts:
+        hint = "one column has them, by `|> onehot` or `|> index`, or of 0 and 1 as it is"
+        raise fault("E0235", bound["y"].span, f"`{shown}` has no classes to count", hint)
+    if len(found.counts) < 2 or 0 in found.counts:
+        there = next(i for i, count in enumerate(found.counts) if count)
+        label = found.classes[there] if found.classes else there
+        message = f"every training row of `{shown}` is of one class, `{label}`: there are no others to count"
+        raise fault(
+            "E0235", bound["y"].span, message, "`split = stratified(...)` gives every split its share of each class, if the data has others"
+        )
+    numbers = tuple(Fraction(count) for count in found.counts)
+    return low.ir.leaf("literal", (len(numbers),), literal_facts((numbers,)), value=numbers, counted=found.name)
+
+
+def _data_value(low: Lowering, e: Expr, frame: Frame) -> DataValue | None:
+    """The data value that an expression is, if it is one."""
+    x = low.node(e, frame)
+    return next((v for v in low.schema.values if x.op == "input" and x.attr("name") == v.name), None)
 
 
 def _same(low: Lowering, e: Call, bound: Bound, frame: Frame) -> Node:
@@ -236,6 +260,7 @@ HANDLERS: dict[str, Handler] = {
     "cols": _cols,
     "rows": _rows,
     "classes": _classes,
+    "counts": _counts,
     "same": _same,
     "expect": _expect,
     "repeat": _repeat,

@@ -19,7 +19,7 @@ from .definitions import Library, applied_faults, expressions, taken, value_name
 from .vocabulary import BUILTINS, RESERVED
 
 Graph: TypeAlias = "nx.MultiDiGraph[str]"
-SIZES = ("cols", "rows", "classes")  # they ask for a size, and read no number
+SIZES = ("cols", "rows", "classes", "counts")  # they ask for a size, and read no number
 GROUPS = ("weights", "params")
 
 

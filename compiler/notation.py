@@ -119,6 +119,8 @@ class Notation:
                     continue
                 if node in self.names:
                     return False
+            if node.op == "literal" and len(node.attrs) > 1:  # numbers counted in the data, which no words say
+                return False
             rules = node.ir.rewritten.get(node, ())
             if node.op != words.function and any(NAMES[r] != KEEPS for r in rules):
                 return False

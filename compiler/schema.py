@@ -1,6 +1,7 @@
 """What the compiler must know of the data: widths, classes, verified facts, rows a split.
 
-It never holds a number of the data, but for one: what brings a transformed target back to its own units, in which metrics are measured.
+It never holds a number of the data, but for two: what brings a transformed target back to its own units, in which metrics are measured,
+and how many training rows each class has.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ class DataValue:
     """A value that a statement of `data` names: [N, width].
 
     `labels` names its columns; `classes` are the labels of a one-hot value in the order of its columns, and those
-    of an indexed one, else (). `undo`: of a transformed numeric target, what brings each column back to its own units, else ().
+    of an indexed one, else (). `counts` are the training rows of each class, or of 0 and of 1 where one column has no others, else ().
+    `undo`: of a transformed numeric target, what brings each column back to its own units, else ().
     """
 
     name: str
@@ -28,6 +30,7 @@ class DataValue:
     classes: tuple[str, ...]
     span: Span
     undo: tuple[Undo, ...] = ()
+    counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

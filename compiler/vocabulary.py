@@ -14,6 +14,7 @@ BUILTINS: dict[str, dict[str, str | None]] = {
     "cols": {"x": None},
     "rows": {"x": None},
     "classes": {"y": None},
+    "counts": {"y": None},
     "same": {"a": None, "b": None},
     "expect": {"x": None, "*facts": None},
     "repeat": {"x": None, "k": None, "f": None},

@@ -30,7 +30,6 @@ TABLE = re.compile(r"(<!-- std: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 ABSENT = re.compile(r"(<!-- not built -->\n).*?(<!-- end -->)", re.DOTALL)
 PLANNED = {
     "recompute = on": "train {\n  optimizer = sgd\n  epochs = 1\n  recompute = on\n}\n",
-    "balanced(y)": "loss = mean(cross_entropy(p, y, weight = balanced(y)))\n",
 }
 
 DATA = """

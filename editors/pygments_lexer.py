@@ -13,15 +13,15 @@ STATEMENTS = [
     "from", "param", "return", "state",
 ]  # fmt: skip
 FUNCTIONS = [
-    "abs", "accuracy", "adagrad", "adam", "adamw", "argmax", "batch_norm", "bernoulli", "binary_cross_entropy",
-    "binary_cross_entropy_with_logits", "celu", "classes", "cols", "concat", "confusion", "cos", "cosine",
-    "cross_entropy", "cross_entropy_with_logits", "dense", "dropout", "elu", "embedding", "erf", "exp", "expect", "f1",
-    "floor", "focal", "gelu", "gelu_tanh", "half_cosine", "hard_sigmoid", "hard_swish", "hinge", "huber", "identity",
-    "judged", "kl", "l1", "l2", "layer_norm", "leaky_relu", "linear_decay", "lion", "log", "log_cosh", "log_softmax",
-    "mae", "max", "mean", "min", "mish", "momentum", "mse", "nadam", "nesterov", "one_cycle", "onehot", "poisson_nll",
-    "precision", "quantile", "r2", "rank", "recall", "relu", "relu6", "repeat", "residual", "rms_norm", "rmse",
-    "rmsprop", "roc_auc", "rows", "same", "selu", "sgd", "sigmoid", "sign", "silu", "sin", "softmax", "softplus",
-    "softsign", "sqrt", "step_decay", "sum", "tanh", "top_k", "transpose", "warmup", "where",
+    "abs", "accuracy", "adagrad", "adam", "adamw", "argmax", "balanced", "batch_norm", "bernoulli",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "classes", "cols", "concat", "confusion", "cos",
+    "cosine", "counts", "cross_entropy", "cross_entropy_with_logits", "dense", "dropout", "elu", "embedding", "erf",
+    "exp", "expect", "f1", "floor", "focal", "gelu", "gelu_tanh", "half_cosine", "hard_sigmoid", "hard_swish", "hinge",
+    "huber", "identity", "judged", "kl", "l1", "l2", "layer_norm", "leaky_relu", "linear_decay", "lion", "log",
+    "log_cosh", "log_softmax", "mae", "max", "mean", "min", "mish", "momentum", "mse", "nadam", "nesterov", "one_cycle",
+    "onehot", "poisson_nll", "precision", "quantile", "r2", "rank", "recall", "relu", "relu6", "repeat", "residual",
+    "rms_norm", "rmse", "rmsprop", "roc_auc", "rows", "same", "selu", "sgd", "sigmoid", "sign", "silu", "sin",
+    "softmax", "softplus", "softsign", "sqrt", "step_decay", "sum", "tanh", "top_k", "transpose", "warmup", "where",
 ]  # fmt: skip
 INITIALIZERS = [
     "constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal", "normal", "ones",

@@ -22,7 +22,7 @@ from ..dsl.syntax import Assign, Expr, From, Name, Program, walk
 from .columns import Table, missing_faults
 from .expressions import Drop, Scope, Transform, evaluate, unconverted
 from .frame import Frame, Indices, columns_of
-from .labels import codes, distinct
+from .labels import class_counts, codes, distinct
 from .selection import named
 from .split import Split, deal, read_split
 from .table import read_table
@@ -89,7 +89,7 @@ def read(
         collect.stop()
     values = tuple(
         DataValue(name, len(frame.labels), frame.facts, frame.labels, frame.classes, assigned[name].name.span,
-                  undoing(fitted, name) if name in targets else ())
+                  undoing(fitted, name) if name in targets else (), class_counts(frame, parts["train"]))
         for name, frame in frames.items()
     )  # fmt: skip
     splits = {part: {name: _rows_of(frame, which) for name, frame in frames.items()} for part, which in parts.items()}

@@ -43,6 +43,7 @@ def _value_document(v: DataValue) -> dict[str, Any]:
         "facts": facts | {"row_sum": None if v.facts.row_sum is None else str(v.facts.row_sum)},
         "labels": list(v.labels),
         "classes": list(v.classes),
+        "counts": list(v.counts),
         "span": [v.span.start, v.span.end],
         "undo": [[[op, plain(number)] for op, number in column] for column in v.undo],  # a range may be infinite
     }
@@ -56,6 +57,7 @@ def _value(found: dict[str, Any], source: Source) -> DataValue:
         facts=Facts(**found["facts"] | {"row_sum": None if total is None else Fraction(total)}),
         labels=tuple(found["labels"]),
         classes=tuple(found["classes"]),
+        counts=tuple(found["counts"]),
         span=Span(source, *found["span"]),
         undo=tuple(tuple((op, float(number)) for op, number in column) for column in found["undo"]),
     )

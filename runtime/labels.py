@@ -39,6 +39,18 @@ def codes(column: Column, known: tuple[str, ...]) -> list[int]:
     return [place.get("" if missing(cell) else key_of(cell, by_number), -1) for cell in column.cells]
 
 
+def class_counts(frame: Frame, train: Indices) -> tuple[int, ...]:
+    """The training rows of each class; of one column without classes, those of 0 and of 1; () where it has other numbers, or several columns."""
+    if frame.array is None or not frame.array.size:
+        return ()
+    array = frame.array[train]
+    if frame.facts.onehot:
+        return tuple(array.sum(axis=0).astype(int).tolist())
+    if array.shape[1] > 1 or not (frame.classes or np.isin(array, (0, 1)).all()):
+        return ()
+    return tuple(np.bincount(array[:, 0].astype(int), minlength=len(frame.classes) or 2).tolist())
+
+
 def _fit_onehot(frame: Frame, train: Indices, arguments: Arguments, span: Span) -> Statistics:
     """The sorted distinct labels of the training rows, column by column; last '', if a training row's cell is missing."""
     classes: list[tuple[str, ...]] = []
