@@ -1,0 +1,114 @@
+"""Microseconds a training step beside hand-written NumPy, PyTorch and JAX. Run: python benchmarks/speed.py [--threads 1] [--json]
+
+Same data, same weights to begin with, float32, one run: the contenders take turns (A B C A B C), and what counts is the median
+over the rounds of the ratio to hand-written NumPy in the same round. First all must come to the same losses over 50 steps. PyTorch and JAX
+are named where they are absent. The floor is the bare matrix products and the bare passes of the optimizer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+CONTENDERS = {  # name -> (module, the library that it needs)
+    "hand": ("hand_numpy", "numpy"),
+    "mlpc": ("mlpc_plan", "numpy"),
+    "torch": ("torch_eager", "torch"),
+    "jax step": ("jax_step", "jax"),
+    "jax scan": ("jax_scan", "jax"),
+    "floor": ("floor", "numpy"),
+}
+CHECKED = 50  # steps over which the losses must agree
+GOALS = {
+    (1, "iris"): 0.45,
+    (1, "digits"): 0.42,
+    (1, "mnist"): 0.88,
+    (1, "wide"): 0.92,
+    (1, "deep"): 0.72,
+    (2, "mnist"): 0.78,
+    (2, "wide"): 0.88,
+}
+
+
+def main() -> None:
+    """Prints the table; with --json the document."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", nargs="*", default=[], metavar="WORK")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    if os.environ.get("OMP_NUM_THREADS") != str(given.threads):  # every library reads these once, as it is imported
+        threads = {name: str(given.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+        flags = f"--xla_cpu_multi_thread_eigen={'true' if given.threads > 1 else 'false'} intra_op_parallelism_threads={given.threads}"
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **threads, "XLA_FLAGS": flags})
+    sys.path.insert(0, str(Path(__file__).parent))
+    cores = sorted(os.sched_getaffinity(0))[: given.threads]
+    os.sched_setaffinity(0, cores)  # XLA asks the system, not the flags
+
+    from contenders.work import WORKS, order
+
+    present = {name: module for name, (module, library) in CONTENDERS.items() if importlib.util.find_spec(library)}
+    document = {"threads": given.threads, "absent": sorted({*CONTENDERS} - {*present}), "works": {}}
+    for name, work in WORKS.items():
+        if given.only and name not in given.only:
+            continue
+        prepared = {c: importlib.import_module(f"contenders.{module}").prepare for c, module in present.items()}
+        deviation = _agree({c: make(work) for c, make in prepared.items() if c != "floor"}, order(work, CHECKED, 3), work.steps)
+        epochs = {c: make(work) for c, make in prepared.items()}
+        document["works"][name] = _timed(epochs, lambda seed, w=work: order(w, w.steps, seed), work.steps, given.rounds) | {
+            "deviation": deviation
+        }
+        if not given.json:
+            _show(name, document["works"][name], GOALS.get((given.threads, name)))
+    if given.json:
+        print(json.dumps(document, indent=1))
+    elif document["absent"]:
+        print(f"absent: {', '.join(document['absent'])}; pip install torch jax")
+
+
+def _agree(epochs: dict[str, Callable], rows, at_once: int) -> float:
+    """The largest relative deviation of a loss from hand-written NumPy's; ends the run where it is no rounding."""
+    found = {}
+    for name, epoch in epochs.items():
+        losses = [float(x) for start in range(0, len(rows), at_once) for x in epoch(rows[start : start + at_once])]
+        found[name] = losses
+    worst = max(abs(a - b) / max(abs(b), 1e-3) for losses in found.values() for a, b in zip(losses, found["hand"], strict=True))
+    if worst > 0.01:
+        told = {name: losses[-1] for name, losses in found.items()}
+        sys.exit(f"the losses do not agree after {len(rows)} steps: {told}")
+    return worst
+
+
+def _timed(epochs: dict[str, Callable], rows: Callable, steps: int, rounds: int) -> dict:
+    times: dict[str, list[float]] = {name: [] for name in epochs}
+    for i in range(rounds + 1):
+        for name, epoch in epochs.items():
+            given = rows(100 + i)
+            start = time.perf_counter()
+            epoch(given)
+            if i:  # the first round warms up
+                times[name].append((time.perf_counter() - start) / steps * 1e6)
+    ratios = {name: statistics.median(t / h for t, h in zip(found, times["hand"], strict=True)) for name, found in times.items()}
+    return {
+        "microseconds": {n: round(statistics.median(t), 1) for n, t in times.items()},
+        "ratio": {n: round(r, 3) for n, r in ratios.items()},
+    }
+
+
+def _show(name: str, found: dict, goal: float | None) -> None:
+    print(f"{name}   losses agree to {found['deviation']:.0e}" + (f" · goal for mlpc {goal}" if goal else ""))
+    for contender, ratio in found["ratio"].items():
+        print(f"   {contender.ljust(9)} {found['microseconds'][contender]:>12,.1f} µs a step   {ratio:6.2f}")
+
+
+if __name__ == "__main__":
+    main()
