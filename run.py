@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Run(Trained):
     """A training's outcome and its `model`; what else there is, `Trained` says. `mlpc.load_run` gives one whose model has no rows of data."""
 
-    model: Model
+    model: Model = field(kw_only=True)
 
     def predict(self, X: Any) -> Any:
         """The output for raw rows, in the labels and units of the target."""
@@ -60,6 +60,7 @@ def document(run: Run) -> dict[str, Any]:
             "metrics": plain(run.metrics),
             "weights_sha256": run.weights_sha256,
             "threads": run.threads,
+            "stopped": run.stopped,
         },
     }
 
@@ -80,4 +81,5 @@ def trained_of(
         threads=found["threads"],
         kept_epoch=found["kept_epoch"],
         states=states,
+        stopped=found["stopped"],
     )

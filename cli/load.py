@@ -46,8 +46,13 @@ def write(text: str) -> None:
 def write_json(document: dict[str, Any]) -> None:
     """The one document of a command, with its format first."""
     utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8" if sys.stdout else True
+    write(json_text(document, utf8).rstrip("\n"))
+
+
+def json_text(document: dict[str, Any], utf8: bool = True) -> str:
+    """A document with its format first, a line an entry."""
     found = {"format": FORMAT, **document}
-    write("{\n" + ",\n".join(f" {_compact(key, utf8)}: {_entries(value, utf8)}" for key, value in found.items()) + "\n}")
+    return "{\n" + ",\n".join(f" {_compact(key, utf8)}: {_entries(value, utf8)}" for key, value in found.items()) + "\n}\n"
 
 
 def _entries(value: object, utf8: bool) -> str:

@@ -15,6 +15,8 @@ from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn, cast
 
+from .options import count, duration, positive, rows
+
 # 3, when the loss is not finite, and 2, of an option's value, come with the error
 OK, FAULT, USAGE, BUG, FAILED_IO, INTERRUPTED, TERMINATED = 0, 1, 2, 70, 74, 130, 143
 
@@ -56,6 +58,7 @@ class Terminated(BaseException):
 def _run(argv: list[str]) -> int:
     try:
         args = parser().parse_args(argv)
+        args.words = argv
     except SystemExit as exit_:  # argparse has said what is wrong, or what was asked for
         return cast("int", exit_.code)
     from ..dsl.diagnostics import Diagnostic, MlpcError, render
@@ -80,11 +83,21 @@ def parser() -> argparse.ArgumentParser:
 
     run = _command(commands, "run", "train a model and measure it", "mlpc run models/iris.mlp --set train.epochs=50")
     _training_options(run)
-    run.add_argument("--every", type=_positive, metavar="K", help="print each K-th epoch; with --json, give the history of these")
-    run.add_argument("--threads", type=_positive, metavar="N", help="threads of BLAS (default: what the plan is worth; bits depend on it)")
+    run.add_argument(
+        "--every", type=positive, metavar="K", help="print each K-th epoch, on a terminal too; with --json, give the history of these"
+    )
+    run.add_argument("--threads", type=positive, metavar="N", help="threads of BLAS (default: what the plan is worth; bits depend on it)")
     place = run.add_mutually_exclusive_group()
-    place.add_argument("--out", metavar="DIR", help="where to keep the run; writes nothing for now")
-    place.add_argument("--no-out", action="store_true", help="keep nothing, which is all there is for now")
+    place.add_argument(
+        "--out", metavar="DIR", help="keep the run in DIR, new or empty (default: runs/<model>-<n>, the first n that is free)"
+    )
+    place.add_argument("--no-out", action="store_true", help="keep nothing")
+    run.add_argument("--init", metavar="RUN", help="begin with the weights of a run: its folder, or its weights.safetensors")
+    run.add_argument(
+        "--max-time", type=duration, metavar="TIME", help="stop training after 90s, 10m or 1h30m, and measure and keep what there is"
+    )
+    run.add_argument("--dry-run", action="store_true", help="do all but train and keep: say what it would do, and its first loss")
+    run.add_argument("--curve", action="store_true", help="draw the losses over the epochs, as on a terminal")
 
     latex = "the plan as a document for pdflatex, its lines as equations"
     plan = _command(commands, "plan", "print the lines that will run: forward, gradient, update", "mlpc plan models/notebook.mlp", latex)
@@ -96,10 +109,10 @@ def parser() -> argparse.ArgumentParser:
 
     trace = _command(commands, "trace", "print every number of one training step", "mlpc trace models/notebook.mlp --step 2 --values dz2")
     _training_options(trace)
-    trace.add_argument("--step", type=_positive, default=1, metavar="K", help="the step to show, after K - 1 others (default: 1)")
+    trace.add_argument("--step", type=positive, default=1, metavar="K", help="the step to show, after K - 1 others (default: 1)")
     trace.add_argument("--values", action="extend", nargs="+", default=[], metavar="NAME", help="only these values or lines: dz2 w1 g3")
     trace.add_argument(
-        "--rows", type=_rows, default=6, metavar="N|all", help="rows of a matrix to show, the first and the last (default: 6)"
+        "--rows", type=rows, default=6, metavar="N|all", help="rows of a matrix to show, the first and the last (default: 6)"
     )
     trace.add_argument("--no-check", action="store_true", help="do not compare the gradients with central differences")
 
@@ -135,7 +148,7 @@ def _command(commands: Any, name: str, purpose: str, example: str, latex: str = 
     made.add_argument(
         "--set", action="append", default=[], metavar="train.KEY=VALUE", help="in place of what the file says; may be repeated"
     )
-    made.add_argument("--seed", type=_count, metavar="N", help="short for --set train.seed=N")
+    made.add_argument("--seed", type=count, metavar="N", help="short for --set train.seed=N")
     made.add_argument("--data-root", metavar="DIR", help="let data and imports be read beneath DIR too, beside the model's folder")
     return made
 
@@ -212,24 +225,6 @@ class _Version(argparse.Action):
 
         print(f"mlpc {__version__}")
         parser.exit()
-
-
-def _positive(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _count(text: str) -> int:
-    return _whole(text, 0)
-
-
-def _rows(text: str) -> int | None:
-    return None if text == "all" else _whole(text, 1)
-
-
-def _whole(text: str, least: int) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 16 and int(text) >= least):
-        raise argparse.ArgumentTypeError(f"a whole number of at least {least} was needed, and this is {text!r}")
-    return int(text)
 
 
 @contextmanager

@@ -6,27 +6,37 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..runtime.train import Entry, OnEpoch
+from ..runtime.train import Entry, OnEpoch, OnStep
 
 PAUSE = 0.1  # seconds between two changes: drawing must not cost what training costs
 
 
 @contextmanager
-def bar(epochs: int) -> Generator[OnEpoch]:
-    """Epochs done, and the loss of every split. It is gone when the training is."""
-    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(None), TextColumn("{task.fields[losses]}"), TimeRemainingColumn())
+def bar(epochs: int, steps: int) -> Generator[tuple[OnEpoch, OnStep]]:
+    """The epoch, the loss of every split after the last one, steps a second and the time left. It is gone when the training is."""
+    columns = (TextColumn("{task.fields[epoch]}"), BarColumn(None), TextColumn("{task.fields[losses]}"), TextColumn("{task.fields[rate]}"),
+               TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, refresh_per_second=5, transient=True, expand=True) as progress:
-        task = progress.add_task("", total=epochs, losses="")
-        changed = 0.0
+        begun = time.monotonic()
+        task = progress.add_task("", total=steps, epoch=f"epoch 1/{epochs}", losses="", rate="")
+        changed = begun
+
+        def on_step(step: int) -> None:
+            nonlocal changed
+            now = time.monotonic()
+            if now - changed > PAUSE:
+                changed = now
+                progress.update(task, completed=step, rate=rate(step / (now - begun)))
 
         def on_epoch(entry: Entry) -> None:
-            nonlocal changed
-            epoch, losses, now = entry["epoch"], entry["loss"], time.monotonic()
-            if now - changed > PAUSE or epoch == epochs:
-                changed = now
-                told = "  ".join(f"{split} {value:.5g}" for split, value in losses.items())
-                progress.update(task, completed=epoch, losses=told)
+            told = "  ".join(f"{split} {value:.5g}" for split, value in entry["loss"].items())
+            progress.update(task, epoch=f"epoch {min(entry['epoch'] + 1, epochs)}/{epochs}", losses=told)
 
-        yield on_epoch
+        yield on_epoch, on_step
+
+
+def rate(steps: float) -> str:
+    """Steps a second, in three digits: `12.3 steps/s`, `4,560 steps/s`."""
+    return f"{float(f'{steps:.3g}'):,.0f} steps/s" if steps >= 100 else f"{steps:.3g} steps/s"

@@ -109,11 +109,11 @@ def test_run_tells_which_epoch_was_kept(tmp_path, capsys) -> None:
     path = tmp_path / "m.mlp"
     path.write_text(TEXT.replace("SETTINGS", "keep = best(val.loss)\n  early_stop = on(val.loss, patience = 3)"))
     run = mlpc.load(path).train()
-    assert main(["run", str(path)]) == 0
+    assert main(["run", str(path), "--no-out"]) == 0
     out = capsys.readouterr().out
     assert f"stopped after epoch {run.epochs} of 12: no better val.loss for 3 epochs\n" in out
     assert f"kept epoch {run.kept_epoch} of {run.epochs}, the best by val.loss\n" in out
-    assert main(["run", "--json", str(path)]) == 0
+    assert main(["run", "--json", str(path), "--no-out"]) == 0
     assert f'"kept_epoch": {run.kept_epoch}' in capsys.readouterr().out
     assert main(["plan", "--defaults", str(path)]) == 0
     assert "early_stop    on(val.loss, patience = 3)  line 19" in capsys.readouterr().out
