@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .compiler import graph as graphs
 from .compiler.derivation import Derivation, called
@@ -19,7 +20,7 @@ from .compiler.plan import Line, Plan
 from .compiler.render.page import Row, Shown
 from .compiler.sayings import sayings
 from .compiler.settings import Settings, override
-from .compiler.survey import survey
+from .compiler.survey import survey, told
 from .compiler.trace import Trace
 from .dsl.diagnostics import Diagnostic, MlpcError, fault
 from .dsl.parse import read_file, read_program
@@ -29,12 +30,18 @@ from .runtime import fitted, memory, run_folder, sources, weights
 from .runtime.data import Dataset, read
 from .runtime.extras import refuse_without_libraries
 from .runtime.gradcheck import Report, check
-from .runtime.kernel import lay_out
+from .runtime.kernel import Array, lay_out
 from .runtime.link import linked
 from .runtime.lints import lints
 from .runtime.program import expand
+from .runtime.progress import Snapshot
+from .runtime.selection import without
+from .runtime.steps import SECTIONS
 from .runtime.trace import trace
-from .runtime.train import SECTIONS, OnEpoch, OnStep, train
+from .runtime.train import OnEpoch, OnStep, train
+
+if TYPE_CHECKING:
+    from .runtime.checkpoint import Checkpoints
 
 MOST_MEMORY = "80%"
 
@@ -121,22 +128,31 @@ class Model(Shown):
         on_step: OnStep | None = None,
         threads: int | None = None,
         max_memory: str = MOST_MEMORY,
-        init: str | os.PathLike[str] | None = None,
-        most_seconds: float = math.inf,
+        init: str | os.PathLike[str] | Mapping[str, Array] | None = None,
+        max_seconds: float = math.inf,
+        since: Snapshot | None = None,
+        checkpoints: Checkpoints | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Run:
         """Trains from the start. `threads` None: as many as the plan is worth. `max_memory`: `2GB`, or a share of what is available.
 
-        `on_epoch({epoch, step, loss, metrics})` is called after each, `on_step(number)` after each step. `init`: a run or a file of
-        weights to begin with. After `most_seconds` it ends as if that were its last step.
+        `on_epoch({epoch, step, loss, metrics})` is called after each, `on_step(number)` after each step. `init`: a run's folder, a file of
+        weights or params and states by name, to begin with. After `max_seconds` it ends as if that were its last step.
+        `since`: a snapshot of this training, to go on from; `checkpoints` take one where it is due, and where `stop()` is true, which is
+        asked between batches and ends it by `Interrupted`.
         MlpcError E0501, E0504 or E0505 before it starts, E0503 when the loss is not finite.
         """
         self.refuse_what_cannot_run(max_memory)
-        start = None
-        if init is not None:
-            start = weights.fitting(self.plan, weights.load(run_folder.weights_in(Path(init))).tensors, str(init))
+        start = None if init is None else self.beginning(init)
         trained = train(self.plan, self.compilation.evaluation, self.dataset, self.settings, on_epoch=on_epoch, on_step=on_step,
-                        threads=threads, start=start, most_seconds=most_seconds)  # fmt: skip
+                        threads=threads, start=start, max_seconds=max_seconds, since=since, checkpoints=checkpoints, stop=stop)  # fmt: skip
         return run_of(self, trained)
+
+    def beginning(self, init: str | os.PathLike[str] | Mapping[str, Array]) -> dict[str, Array]:
+        """The params and states of a run's folder, a file of weights or a mapping, if they are this model's; else MlpcError E0505."""
+        if isinstance(init, Mapping):
+            return weights.fitting(self.plan, init, "`init`")
+        return weights.fitting(self.plan, weights.load(run_folder.weights_in(Path(init))).tensors, str(init))
 
     def trace(self, step: int = 1, *, check: bool | Collection[str] = False, max_memory: str = MOST_MEMORY) -> Trace:
         """Every number of one training step: printed, it is the page of `mlpc trace`; `trace["dz2"]` is an array.
@@ -214,7 +230,7 @@ def _whole(text: str | bytes, name: str, path: Path | None, folder: Path | None,
     """The program with all that it imports. Where it has faults of syntax, those of its imports are raised with them."""
     program, faults = read_program(text, name, path)
     program = linked(program, folder, data_root)
-    if faults:
+    if len(faults) > len(program.faults):
         raise MlpcError(*faults, *import_faults(program))
     return program
 
@@ -228,7 +244,11 @@ def _assembled(program: Program, overrides: tuple[str, ...], folder: Path | None
             seed = known.settings.seed if known.settings else 0
             dataset = read(program, folder, targets=graphs.targets(known.graph), seed=seed, data_root=data_root)
         except MlpcError as error:
-            raise MlpcError(*dict.fromkeys((*known.faults, *error.diagnostics)), status=error.status) from None
+            found = told(program, (*known.faults, *error.diagnostics))
+            rest = without(program, error.diagnostics)
+            if rest is None:
+                raise MlpcError(*found, status=error.status) from None
+            return _assembled(rest, overrides, folder, data_root, began)
         done = time.perf_counter()
         compilation = compile(program, dataset.schema)
     seconds = {"data": done - reading, "compile": time.perf_counter() - began - (done - reading)}

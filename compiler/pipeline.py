@@ -23,7 +23,7 @@ from .settings import Settings
 from .simplify import RULES
 from .statements import lower
 from .stopping import unwatchable
-from .survey import survey
+from .survey import survey, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def compile(program: Program, schema: Schema, rules: Rules = RULES) -> Compilati
         if settings is not None:
             faults += unwatchable((settings.early_stop, settings.keep), evaluation, schema)
         if faults or settings is None:
-            raise MlpcError(*dict.fromkeys(faults))
+            raise MlpcError(*told(program, faults))
         settings = settings.scheduled(schema.train_rows)
         annotate(graph, training)
         enough_rows(training, settings, schema)
@@ -59,15 +59,15 @@ def compile(program: Program, schema: Schema, rules: Rules = RULES) -> Compilati
         return Compilation(graph, plan, measured, settings, tuple(lints(program, graph, training, plan)), lib.notes)
 
 
-def compile_prediction(program: Program, schema: Schema) -> Plan:
-    """The plan by which the output is predicted. Raises as `compile` does."""
+def compile_prediction(program: Program, schema: Schema, value: str | None = None) -> Plan:
+    """The plan by which the output is predicted, or another `value` of the model. Raises as `compile` does."""
     with undisturbed():
         known = survey(program)
         faults = list(known.faults)
         low = lower(program, schema, known.lib, known.graph, faults, training=False)
         if faults or known.settings is None:
             raise MlpcError(*dict.fromkeys(faults))
-        plan = prediction_plan(program, low, known.settings.scheduled(schema.train_rows))
+        plan = prediction_plan(program, low, known.settings.scheduled(schema.train_rows), value)
         verify.verify(plan)
         return plan
 

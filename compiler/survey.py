@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -34,6 +34,7 @@ class Survey:
 def survey(program: Program) -> Survey:
     """The library, the graph of names and the settings of a program, with every fault in them."""
     lib, faults = collect(program)
+    faults += program.faults
     graph, found = build(program, lib)
     faults += found
     settings = checked(lambda: resolve(program, lib), faults)
@@ -42,7 +43,12 @@ def survey(program: Program) -> Survey:
         checked(lambda: lower_update(Lowering(Interner(RULES), lib, Schema()), trial), faults)
     if lib.unread:
         faults = [d for d in faults if d.code != "E0205" or d.span is None or lib.find(d.span.text) is not None]
-    return Survey(lib, graph, settings, tuple(faults))
+    return Survey(lib, graph, settings, told(program, faults))
+
+
+def told(program: Program, faults: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Each fault once, without those that only follow from the statements that are left out."""
+    return tuple(d for d in dict.fromkeys(faults) if d.code != "E0201" or d.span is None or d.span.text not in program.lost)
 
 
 def checked(work: Callable[[], T], faults: list[Diagnostic]) -> T | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from .diagnostics import Diagnostic
 from .syntax import (
@@ -65,6 +66,27 @@ def checked(items: tuple[Item, ...]) -> list[Diagnostic]:
         for value in _values(item):
             found += checked_value(value)
     return found
+
+
+def placed(items: tuple[Item, ...]) -> tuple[tuple[Item, ...], frozenset[str]]:
+    """The items without the statements of sections and of the report that `checked` tells; and the names that these give."""
+    kept: list[Item] = []
+    lost: set[str] = set()
+    first: set[str] = set()
+    for item in items:
+        word = item.keyword.id if isinstance(item, Section) else item.name.id if isinstance(item, Assign) else ""
+        again = word in first
+        first |= {word} - {""}
+        match item:
+            case Section(body=body):
+                sound = () if again else tuple(s for s in body if type(s) in _PLACES[word])
+                lost |= {s.name.id for s in body if s not in sound and isinstance(s, (Param, State, Assign))}
+                kept += [] if again else [replace(item, body=sound)]
+            case tuple():
+                kept.append(tuple(arg for arg in item if arg.name is not None or isinstance(arg.value, Call)))
+            case _:
+                kept += [] if again else [item]
+    return tuple(kept), frozenset(lost)
 
 
 def checked_value(value: Expr) -> list[Diagnostic]:

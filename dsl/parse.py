@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -13,7 +13,7 @@ from lark import Lark, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from lark.parsers.lalr_parser_state import ParserState
 
 from .build import Builder, span_of
-from .checks import Item, checked, checked_value, missing_returns
+from .checks import Item, checked, checked_value, missing_returns, placed
 from .diagnostics import Diagnostic, MlpcError, fault, nearest
 from .faults import can_end, expected_at, syntax_fault
 from .lexing import SOURCE, Newlines, clean, read_source
@@ -33,7 +33,10 @@ def parse(text: str | bytes, name: str, path: Path | None = None) -> Program:
 
 
 def read_program(text: str | bytes, name: str, path: Path | None = None) -> tuple[Program, list[Diagnostic]]:
-    """What could be read of a text, without the definitions that are at fault, and every fault; MlpcError (E0101) if it is no text."""
+    """What could be read of a text, without the definitions that are at fault, and every fault; MlpcError (E0101) if it is no text.
+
+    Where all faults are of statements out of place, the program lacks just these, and has the faults as its own: it can be read on.
+    """
     source = read_source(text, name, path)
     reading = _read(source, "program")
     items = cast(tuple[Item, ...], reading.value or ())
@@ -44,8 +47,11 @@ def read_program(text: str | bytes, name: str, path: Path | None = None) -> tupl
     if not items and not faults:
         faults = [Diagnostic("E0106", None, f"{name} holds no statement", "a model has `data`, `model`, `loss` and `train`")]
     at_fault = [d.span.start for d in faults if d.span]
-    sound = (i for i in kept if not isinstance(i, Definition) or not any(i.span.start <= at < i.span.end for at in at_fault))
-    return _program(source, tuple(sound)), faults
+    sound = tuple(i for i in kept if not isinstance(i, Definition) or not any(i.span.start <= at < i.span.end for at in at_fault))
+    if faults and len(sound) == len(kept) and all(d.code in {"E0107", "E0108"} for d in faults):
+        items, lost = placed(sound)
+        return replace(_program(source, items), faults=tuple(faults), lost=lost), faults
+    return _program(source, sound), faults
 
 
 def read_file(path: Path) -> bytes:

@@ -306,7 +306,10 @@ class Import:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """A whole file. A section that is not written is None; `report` is in the order written."""
+    """A whole file. A section that is not written is None; `report` is in the order written.
+
+    `faults` are of statements that are left out here, so that the others can be read on; `lost` are the names that they give.
+    """
 
     source: Source
     imports: tuple[Import, ...]
@@ -316,6 +319,8 @@ class Program:
     loss: Assign | None
     train: Section | None
     report: tuple[Arg, ...]
+    faults: tuple[Diagnostic, ...] = ()
+    lost: frozenset[str] = frozenset()
 
 
 def children(node: Expr) -> tuple[Expr, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault, nearest
-from ..dsl.syntax import Arg, Assign, Call, Expr, Matrix, Name, Number, Text, Unary, walk
+from ..dsl.syntax import Arg, Assign, Call, Expr, Matrix, Name, Number, Program, Text, Unary, walk
 from .columns import Column, Rows, Table, matching
 from .frame import Frame
 
@@ -74,6 +74,21 @@ def by_kind(node: Name, table: Table, taken: frozenset[str]) -> tuple[str, ...]:
         raise fault("E0402", node.span, f"no column of {table.file} is {node.id} that no other statement names: {left}",
                     f"leave `{node.id}` out, or name the columns")  # fmt: skip
     return found
+
+
+def without(program: Program, faults: Iterable[Diagnostic]) -> Program | None:
+    """The program without the values of `data` that are at fault, to find what else is wrong; None if that could not be told apart."""
+    if program.data is None:
+        return None
+    spans = [d.span for d in faults]
+    at_fault = [s for s in program.data.body if isinstance(s, Assign) and s.name.id != "split"
+                and any(p and s.span.start <= p.start < s.span.end for p in spans)]  # fmt: skip
+    rest = [s for s in program.data.body if s not in at_fault]
+    elsewhere = any(p is None or not any(s.span.start <= p.start < s.span.end for s in at_fault) for p in spans)
+    if elsewhere or any(isinstance(e, Name) and e.id in KINDS for s in rest if isinstance(s, Assign) for e in walk(s.value)):
+        return None
+    lost = program.lost | {s.name.id for s in at_fault}
+    return replace(program, data=replace(program.data, body=tuple(rest)), faults=(*program.faults, *faults), lost=lost)
 
 
 def named(statements: Mapping[str, Assign], table: Table) -> dict[str, frozenset[str]]:
