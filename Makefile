@@ -36,7 +36,7 @@ editors: .venv/installed  ## rewrite the files for editors after a change of the
 	$(BIN)/python -m mlpc.editors
 
 bench: .venv/installed-test  ## what mlpc costs and reaches: compile time, printing a plan, iris over 100 seeds
-	@set -e; for script in compile_time plan_page iris_seeds; do echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py $(ARGS); done
+	@set -e; for script in compile_time plan_page iris_seeds speed; do echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py $(ARGS); done
 
 campaign: .venv/installed-test  ## the long random tests with a fresh seed (MLPC_SEED=n to repeat one)
 	@seed=$${MLPC_SEED:-$$($(BIN)/python -c 'import secrets; print(secrets.randbits(32))')}; \

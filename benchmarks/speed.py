@@ -15,8 +15,12 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+Epoch = Callable[[Any], Any]
 
 CONTENDERS = {  # name -> (module, the library that it needs)
     "hand": ("hand_numpy", "numpy"),
@@ -38,9 +42,18 @@ GOALS = {
 }
 
 
+@dataclass(frozen=True)
+class Timed:
+    """Of one work, by contender: median microseconds a step, and the median of the ratios to hand-written NumPy."""
+
+    microseconds: dict[str, float]
+    ratio: dict[str, float]
+    deviation: float
+
+
 def main() -> None:
     """Prints the table; with --json the document."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="*", default=[], metavar="WORK")
@@ -57,57 +70,54 @@ def main() -> None:
     from contenders.work import WORKS, order
 
     present = {name: module for name, (module, library) in CONTENDERS.items() if importlib.util.find_spec(library)}
-    document = {"threads": given.threads, "absent": sorted({*CONTENDERS} - {*present}), "works": {}}
+    absent = [c for c in CONTENDERS if c not in present]
+    found: dict[str, Timed] = {}
     for name, work in WORKS.items():
         if given.only and name not in given.only:
             continue
         prepared = {c: importlib.import_module(f"contenders.{module}").prepare for c, module in present.items()}
         deviation = _agree({c: make(work) for c, make in prepared.items() if c != "floor"}, order(work, CHECKED, 3), work.steps)
         epochs = {c: make(work) for c, make in prepared.items()}
-        document["works"][name] = _timed(epochs, lambda seed, w=work: order(w, w.steps, seed), work.steps, given.rounds) | {
-            "deviation": deviation
-        }
+        orders = [order(work, work.steps, 100 + i) for i in range(given.rounds + 1)]
+        found[name] = _timed(epochs, orders, work.steps, deviation)
         if not given.json:
-            _show(name, document["works"][name], GOALS.get((given.threads, name)))
+            _show(name, found[name], GOALS.get((given.threads, name)))
     if given.json:
-        print(json.dumps(document, indent=1))
-    elif document["absent"]:
-        print(f"absent: {', '.join(document['absent'])}; pip install torch jax")
+        print(json.dumps({"threads": given.threads, "absent": absent, "works": {n: asdict(t) for n, t in found.items()}}, indent=1))
+    elif absent:
+        print(f"absent: {', '.join(absent)}; pip install torch jax")
 
 
-def _agree(epochs: dict[str, Callable], rows, at_once: int) -> float:
+def _agree(epochs: Mapping[str, Epoch], rows: Any, at_once: int) -> float:
     """The largest relative deviation of a loss from hand-written NumPy's; ends the run where it is no rounding."""
-    found = {}
-    for name, epoch in epochs.items():
-        losses = [float(x) for start in range(0, len(rows), at_once) for x in epoch(rows[start : start + at_once])]
-        found[name] = losses
+    found = {
+        name: [float(x) for start in range(0, len(rows), at_once) for x in epoch(rows[start : start + at_once])]
+        for name, epoch in epochs.items()
+    }
     worst = max(abs(a - b) / max(abs(b), 1e-3) for losses in found.values() for a, b in zip(losses, found["hand"], strict=True))
     if worst > 0.01:
-        told = {name: losses[-1] for name, losses in found.items()}
-        sys.exit(f"the losses do not agree after {len(rows)} steps: {told}")
+        sys.exit(f"the losses do not agree after {len(rows)} steps: { {name: losses[-1] for name, losses in found.items()} }")
     return worst
 
 
-def _timed(epochs: dict[str, Callable], rows: Callable, steps: int, rounds: int) -> dict:
+def _timed(epochs: Mapping[str, Epoch], orders: list[Any], steps: int, deviation: float) -> Timed:
+    """The contenders in turn, once for each order of the rows; the first warms up."""
     times: dict[str, list[float]] = {name: [] for name in epochs}
-    for i in range(rounds + 1):
+    for i, rows in enumerate(orders):
         for name, epoch in epochs.items():
-            given = rows(100 + i)
             start = time.perf_counter()
-            epoch(given)
-            if i:  # the first round warms up
+            epoch(rows)
+            if i:
                 times[name].append((time.perf_counter() - start) / steps * 1e6)
     ratios = {name: statistics.median(t / h for t, h in zip(found, times["hand"], strict=True)) for name, found in times.items()}
-    return {
-        "microseconds": {n: round(statistics.median(t), 1) for n, t in times.items()},
-        "ratio": {n: round(r, 3) for n, r in ratios.items()},
-    }
+    return Timed({n: round(statistics.median(t), 1) for n, t in times.items()}, {n: round(r, 3) for n, r in ratios.items()}, deviation)
 
 
-def _show(name: str, found: dict, goal: float | None) -> None:
-    print(f"{name}   losses agree to {found['deviation']:.0e}" + (f" · goal for mlpc {goal}" if goal else ""))
-    for contender, ratio in found["ratio"].items():
-        print(f"   {contender.ljust(9)} {found['microseconds'][contender]:>12,.1f} µs a step   {ratio:6.2f}")
+def _show(name: str, found: Timed, goal: float | None) -> None:
+    """A line a contender."""
+    print(f"{name}   losses agree to {found.deviation:.0e}" + (f" · goal for mlpc {goal}" if goal else ""))
+    for contender, ratio in found.ratio.items():
+        print(f"   {contender.ljust(9)} {found.microseconds[contender]:>12,.1f} µs a step   {ratio:6.2f}")
 
 
 if __name__ == "__main__":
