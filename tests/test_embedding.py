@@ -48,7 +48,7 @@ def lines(plan):
 
 
 def traced(model):
-    return {e.name: e.value for e in model.trace().entries}
+    return {e.name: np.asarray(e.value) for e in model.trace().entries}
 
 
 def test_rows_are_gathered_and_their_gradients_scattered():

@@ -47,7 +47,7 @@ def lines(model):
 
 
 def traced(model):
-    return {e.name: e.value for e in model.trace().entries}
+    return {e.name: np.asarray(e.value) for e in model.trace().entries}
 
 
 @pytest.mark.parametrize(
