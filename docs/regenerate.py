@@ -15,13 +15,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlpc
 from mlpc.dsl.diagnostics import MlpcError
 from mlpc.dsl.parse import parse
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/language.md", "docs/reading-plans.md")
+DOCUMENTS = ("README.md", "docs/language.md", "docs/reading-plans.md", "docs/running.md")
 COMMAND = re.compile(r"(```console\n\$ (mlpc [^\n]*)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"(```mlp ([^\n]+\.mlp)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"^```mlp\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -43,19 +44,22 @@ TRAIN = "\ntrain {\n  optimizer = sgd(lr = 0.01)\n  epochs    = 1\n}\n"
 
 
 def regenerated(text: str) -> str:
-    """The document with every block as it is printed now."""
-    text = COMMAND.sub(lambda m: m[1] + printed(m[2]) + m[3], text)
+    """The document with every block as it is printed now; its commands follow one another in one folder."""
+    with TemporaryDirectory() as folder:
+        for name in ("docs", "models", "std", "tests"):
+            (Path(folder) / name).symlink_to(ROOT / name)
+        text = COMMAND.sub(lambda m: m[1] + printed(m[2], Path(folder)) + m[3], text)
     text = FILE.sub(lambda m: m[1] + (ROOT / m[2]).read_text("utf-8") + m[3], text)
     text = WRONG.sub(lambda m: m[1] + diagnosed(m[2]) + m[4], text)
     text = ABSENT.sub(lambda m: m[1] + absent() + m[2], text)
     return TABLE.sub(lambda m: m[1] + std_table(m[2]) + m[3], text)
 
 
-def printed(command: str) -> str:
-    """What a command of mlpc prints, run from the root as a process of its own, not on a terminal."""
+def printed(command: str, folder: Path) -> str:
+    """What a command of mlpc prints, run in a folder as a process of its own, not on a terminal."""
     environment = {**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1"}
     words = [sys.executable, "-m", "mlpc", *command.split()[1:]]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", env=environment, check=False)
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, encoding="utf-8", env=environment, check=False)
     out = "\n".join(line.rstrip() for line in (done.stdout + done.stderr).strip("\n").split("\n"))
     return out + "\n"
 

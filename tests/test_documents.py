@@ -13,14 +13,17 @@ regenerate = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(regenerate)
 
 TIME = re.compile(r"[0-9.]+ s\b")
+FREE = re.compile(r"[0-9.]+ .?B that are free")
 HASH = re.compile(r"\b[0-9a-f]{64}\b")
 NEAR = re.compile(r"(agree|at worst) to [0-9]e-[0-9]+( \(.*\))?")
 DECIMAL = re.compile(r"\b[0-9]+\.[0-9]{4,}\b")
 
 
 def masked(text: str) -> str:
-    """Times, hashes and measured numbers aside: they differ between machines (the numbers are compared by tolerance)."""
-    return DECIMAL.sub("<number>", HASH.sub("<hash>", TIME.sub("<time> s", NEAR.sub(r"\1 to <near>", text))))
+    """Times, free memory, hashes and measured numbers aside: they differ between machines (the numbers are compared by tolerance)."""
+    for pattern, shown in ((FREE, "<bytes> that are free"), (NEAR, r"\1 to <near>"), (TIME, "<time> s"), (HASH, "<hash>"), (DECIMAL, "<number>")):
+        text = pattern.sub(shown, text)
+    return text
 
 
 def numbers(text: str) -> list[float]:
@@ -38,4 +41,5 @@ def test_a_document_shows_what_the_commands_print(name: str) -> None:
 def test_the_masks_hide_no_line() -> None:
     assert masked("took 0.21 s, weights " + "a" * 64) == "took <time> s, weights <hash>"
     assert masked("differences agree to 3e-11") == masked("differences agree to 4e-10") != masked("differences differ by 4e-10")
+    assert masked("527 KB of 23.4 GB that are free") == "527 KB of <bytes> that are free"
     assert masked("epoch 12 loss 0.043035") == "epoch 12 loss <number>"
