@@ -196,6 +196,14 @@ def load(path: str | os.PathLike[str], overrides: Iterable[str] = (), *, data_ro
     return _assembled(program, overrides, place.parent, root, began)
 
 
+def load_copy(path: Path, beneath: Path, overrides: Iterable[str], *, data_folder: Path, data_root: str | None) -> Model:
+    """The model in a copy of its file: its imports lie `beneath` a folder as `put_source` lays them out, its data is where it was."""
+    began = time.perf_counter()
+    overrides = tuple(overrides)
+    program = override(_whole(read_file(path), path.name, path, path.parent, beneath), overrides)
+    return _assembled(program, overrides, data_folder, Path(data_root) if data_root is not None else None, began)
+
+
 def loads(text: str, folder: str | os.PathLike[str] | None = None, overrides: Iterable[str] = ()) -> Model:
     """The model in a text; its data and its imports are read beneath `folder`, and without one all must stand in the text."""
     began = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ from ..model import Model
 from ..run import Run
 from ..runtime import run_folder
 from ..runtime.atomic import write_file
+from ..runtime.checkpoint import Checkpoints, Found, Interval
+from ..runtime.identity import identity
+from ..runtime.predictions import predictions
+from ..runtime.threads import suitable
+from .environment import environment
 from .load import json_text, overrides_of
+from .results import directions, labelled
 
 
 def begin(args: argparse.Namespace, model: Model, settings: list[dict[str, str]]) -> Path | None:
@@ -28,15 +35,37 @@ def begin(args: argparse.Namespace, model: Model, settings: list[dict[str, str]]
         "data_root": os.path.realpath(args.data_root) if args.data_root is not None else None,
         "overrides": overrides_of(args),
         "settings": settings,
+        "title": model.plan.title,
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parameters": sum(p.count for p in model.plan.params),
+        "rows": dict(model.dataset.schema.rows),
+        "classes": labelled(model),
+        "better": directions(model),
+        "environment": environment(),
     }
-    run_folder.put(folder / run_folder.SETTINGS, json_text(told))
-    run_folder.put_source(folder, model.program)
+    source = run_folder.put_source(folder, model.program)
     run_folder.put(folder / run_folder.PLAN, plain(plan_page(model.plan, model.footprint)) + "\n")
     run_folder.put(folder / run_folder.PLAN_DOCUMENT, json_text(plan_document(model.plan, model.footprint)))
+    told |= {"source": source.relative_to(folder).as_posix(), "threads": args.threads}
+    write_file(folder / run_folder.SETTINGS, json_text(told).encode())  # last and whole: where it is, a run was begun
     return folder
 
 
+def checkpoints(args: argparse.Namespace, model: Model, folder: Path, found: Found, threads: int | None) -> Checkpoints:
+    """Those of the folder, as often as `--checkpoint-every` says."""
+    used = threads or suitable(model.plan)
+    return Checkpoints(
+        folder,
+        Interval(*args.checkpoint_every),
+        lambda: identity(model.plan, model.compilation.evaluation, model.settings, model.dataset, used, environment()),
+        found.kept,
+    )
+
+
 def end(folder: Path, run: Run, document: dict[str, Any]) -> None:
-    """The weights, and what `mlpc run --json` prints. OSError."""
+    """The weights, some predictions, and what `mlpc run --json` prints. OSError."""
+    model = run.model
     run.save(folder / run_folder.WEIGHTS)
+    found = predictions(model.graph, model.compilation.evaluation, model.dataset, run.params, run.states)
+    write_file(folder / run_folder.PREDICTIONS, json_text(found).encode())
     write_file(folder / run_folder.RUN, json_text(document).encode())

@@ -18,10 +18,15 @@ from ..model import Model, load
 def model_of(args: argparse.Namespace) -> Model:
     """The model of `FILE`, with `--set` and `--seed`. Warnings and notes go to stderr."""
     model = load(Path(args.file), overrides_of(args), data_root=args.data_root)
+    tell(model)
+    return model
+
+
+def tell(model: Model) -> None:
+    """Writes the warnings and notes of a model to stderr."""
     told = [render(w) for w in model.warnings] + [f"note: {printable(n)}" for n in (*model.dataset.notes, *model.compilation.notes)]
     if told:
         warn("\n".join(told))
-    return model
 
 
 def overrides_of(args: argparse.Namespace) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -29,6 +30,15 @@ def duration(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise argparse.ArgumentTypeError(f"a time was needed, as 90s, 10m or 1h30m, and this is {text!r}")
     return sum(float(number) * UNITS[unit] for number, unit in parts)
+
+
+def interval(text: str) -> tuple[float, int]:
+    """Seconds and epochs of `60s`, `10m`, `5epochs`; the one that is not named is never, as both are of `off`."""
+    epochs = re.fullmatch(r"([1-9][0-9]{0,9}) ?epochs?", text, re.ASCII)
+    try:
+        return (math.inf, int(epochs[1])) if epochs else (math.inf, 0) if text == "off" else (duration(text), 0)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"a time, or epochs, was needed, as 60s, 10m, 5epochs or off, and this is {text!r}") from None
 
 
 def _whole(text: str, least: int) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +16,102 @@ from ..dsl.diagnostics import printable
 from ..model import Model
 from ..run import Run
 from ..runtime import memory, run_folder
+from ..runtime.checkpoint import Found
+from ..runtime.kernel import Array
+from ..runtime.lock import locked
+from ..runtime.progress import Interrupted
 from ..runtime.run_folder import flat
 from ..runtime.train import Entry, OnEpoch, OnStep
 from . import kept
 from .environment import environment
-from .load import model_of, write, write_json
+from .load import model_of, warn, write, write_json
 from .plan import settings_of
 from .results import closing, confusions, curve, number, table
+from .signals import wish_to_stop
 
 
 def command(args: argparse.Namespace) -> int:
-    """Trains and prints what came of it. Status 0; 3 with E0503 if the loss is not finite."""
+    """Trains and prints what came of it. Status 0; 3 with E0503 if the loss is not finite; 130 or 143 if it was asked to stop."""
+    if args.resume is not None:
+        return _resumed(args)
     model = model_of(args)
     model.refuse_what_cannot_run(args.max_memory)
     init = model.beginning(args.init) if args.init is not None else None
     if args.dry_run:
         return rehearse(args, model)
     folder = kept.begin(args, model, settings_document(model))
+    with locked(folder) if folder is not None else nullcontext():
+        return _train(args, model, folder, Found(None, {}), args.threads, init)
+
+
+def _resumed(args: argparse.Namespace) -> int:
+    """Goes on with the run in a folder, or says that it has come to its end, which is status 0 too."""
+    from . import resume
+
+    folder = resume.folder_of(args)
+    with locked(folder):
+        begun = resume.begun(args, folder)
+        if begun.finished is None:
+            return _train(args, begun.model, folder, begun.found, begun.threads)
+    if args.json:
+        write_json({name: value for name, value in begun.finished.items() if name != "format"})
+    else:
+        more = (
+            ""
+            if begun.finished["stopped"]
+            else f"; for more:  mlpc run --resume {folder} --set train.epochs={2 * begun.finished['epochs']}"
+        )
+        write(f"{printable(str(folder))} has come to its end, with epoch {begun.finished['epochs']}{more}")
+    return 0
+
+
+def _train(
+    args: argparse.Namespace, model: Model, folder: Path | None, found: Found, threads: int | None, init: Mapping[str, Array] | None = None
+) -> int:
+    """Trains on from what was found in the folder, keeps what comes of it there, and prints it."""
     if not args.json:
         write(header(model, args.init))
-    with _watchers(args, model, folder) as (on_epoch, on_step):
-        longest = math.inf if args.max_time is None else args.max_time
-        run = model.train(on_epoch=on_epoch, on_step=on_step, threads=args.threads, max_memory=args.max_memory, init=init,
-                          max_seconds=longest)  # fmt: skip
-    found = document(model, run, args.every, folder)
-    if folder is not None:
-        kept.end(folder, run, found)
+        if args.resume is not None:
+            write(f"   {resumed_text(found)}\n")
+    checkpoints = kept.checkpoints(args, model, folder, found, threads) if folder is not None else None
+    longest = math.inf if args.max_time is None else args.max_time
+    with wish_to_stop() as wish:
+        try:
+            before = (found.snapshot.history if found.snapshot is not None else ()) if args.resume is not None else None
+            with _watchers(args, model, folder, before) as (on_epoch, on_step):
+                run = model.train(on_epoch=on_epoch, on_step=on_step, threads=threads, max_memory=args.max_memory, init=init,
+                                  max_seconds=longest, since=found.snapshot, checkpoints=checkpoints, stop=wish)  # fmt: skip
+            done = document(model, run, args.every, folder)
+            if folder is not None:
+                kept.end(folder, run, done)
+        except Interrupted as interrupted:
+            warn(stopped_text(interrupted, wish.number, folder))
+            return 128 + wish.number
+        except OSError as error:
+            if folder is not None and not isinstance(error, BrokenPipeError):
+                error.add_note(f"what was saved is whole; when that is mended, to go on:  mlpc run --resume {printable(str(folder))}")
+            raise
     if args.json:
-        write_json(found)
+        write_json(done)
         return 0
     pictures = [curve(run)] if args.curve or sys.stdout.isatty() else []
     told = [f"kept in {printable(str(folder))}"] if folder is not None else []
     for block in (*filter(None, pictures), table(run.losses, run.metrics), *confusions(model, run.metrics), closing(model, run), *told):
         write("\n" * (block not in told) + block)
     return 0
+
+
+def resumed_text(found: Found) -> str:
+    """Where a run goes on."""
+    return f"goes on after step {found.snapshot.step}" if found.snapshot is not None else "has no checkpoint: begins again from the start"
+
+
+def stopped_text(interrupted: Interrupted, number: int, folder: Path | None) -> str:
+    """Where a run was left, and how to go on."""
+    i, by = interrupted, "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+    lines = [f"stopped by {by} after step {i.step} of {i.steps}, in epoch {i.epoch} of {i.epochs}"]
+    lines.append(f"to go on:  mlpc run --resume {printable(str(folder))}" if folder is not None else "nothing is kept: --no-out")
+    return "\n".join(lines)
 
 
 def rehearse(args: argparse.Namespace, model: Model) -> int:
@@ -121,14 +184,19 @@ def header(model: Model, init: str | None = None) -> str:
 
 
 @contextmanager
-def _watchers(args: argparse.Namespace, model: Model, folder: Path | None) -> Generator[tuple[OnEpoch, OnStep | None]]:
-    """What is told of epochs and steps: the history of the folder, then the screen: a bar on a terminal, lines elsewhere."""
+def _watchers(
+    args: argparse.Namespace, model: Model, folder: Path | None, before: tuple[Entry, ...] | None
+) -> Generator[tuple[OnEpoch, OnStep | None]]:
+    """What is told of epochs and steps: the history of the folder, then the screen: a bar on a terminal, lines elsewhere.
+
+    `before`: the rows of the history that a run that goes on begins with.
+    """
     told: list[OnEpoch] = []
     on_step: OnStep | None = None
     with ExitStack() as stack:
         if folder is not None:
             columns = run_folder.history_columns(model.compilation.evaluation, dict(model.dataset.schema.rows))
-            told.append(stack.enter_context(run_folder.history(folder, columns)))
+            told.append(stack.enter_context(run_folder.history(folder, columns, before)))
         if not args.json and sys.stdout.isatty() and not args.every:
             from .progress import bar
 

@@ -74,6 +74,10 @@ TITLES: dict[str, str] = {
     "E0504": "a library is not installed",
     "E0505": "the run cannot be used",
     "E0506": "the run's folder is taken",
+    "E0507": "the run cannot go on",
+    "E0508": "another process trains in the run's folder",
+    "E0510": "the file is there already",
+    "E0511": "this cannot be predicted",
 }
 
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from ..compiler.plan import Plan
-from .kernel import Array, Arrays, Kernel
+from .kernel import Array, Arrays, Kernel, Look
 from .program import GRADIENTS, MODEL_STATES, state_ranges
 
 
-def update_kernel(plan: Plan, arrays: Arrays, keep: Collection[int] = (), reuse: bool = True) -> Kernel:
+def update_kernel(plan: Plan, arrays: Arrays, keep: Collection[int] = (), reuse: bool = True, look: Look | None = None) -> Kernel:
     """The kernel of the update alone."""
-    return Kernel(update_plan(plan), ("update",), 1, arrays, keep, reuse)
+    return Kernel(update_plan(plan), ("update",), 1, arrays, keep, reuse, look=look)
 
 
 def update_plan(plan: Plan) -> Plan:
@@ -41,9 +41,9 @@ class Group:
         self.loss = 0.0
         self.becomes = np.zeros_like(arrays.flat[MODEL_STATES])
 
-    def run(self) -> None:
-        """Every batch, then the update."""
-        self.gather()
+    def run(self, between: Callable[[], None] | None = None) -> None:
+        """Every batch, then the update. `between` is called after each batch."""
+        self.gather(None if between is None else lambda _: between())
         self.finish()
 
     def gather(self, seen: Callable[[Kernel], None] | None = None) -> None:

@@ -2,12 +2,13 @@
 
 source/  the model and its imports     settings.json  plan.txt  plan.json     before the first step
 history.csv  history.jsonl             a row an epoch, each on the disk's way before the next begins
-weights.safetensors  run.json          at the end
+weights.safetensors  predictions.json  run.json     at the end
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Generator, Mapping
@@ -21,11 +22,12 @@ from ..compiler.render.json import numbers, plain
 from ..dsl.diagnostics import fault
 from ..dsl.syntax import Program
 from . import weights
-from .atomic import naming
+from .atomic import naming, write_file
 from .train import Entry, OnEpoch
 
 SOURCE, SETTINGS, PLAN, PLAN_DOCUMENT, RUN = "source", "settings.json", "plan.txt", "plan.json", "run.json"
-HISTORY, HISTORY_LINES, WEIGHTS = "history.csv", "history.jsonl", weights.FILE
+HISTORY, HISTORY_LINES, PREDICTIONS, WEIGHTS = "history.csv", "history.jsonl", "predictions.json", weights.FILE
+REPORT = "report.html"  # if it is asked for
 PARENT = Path("runs")  # in the current folder
 SHOWN = 5  # entries of a folder that a message names
 
@@ -76,24 +78,37 @@ def put_source(folder: Path, program: Program) -> Path:
 
 
 @contextmanager
-def history(folder: Path, columns: tuple[str, ...]) -> Generator[OnEpoch]:
-    """Writes history.csv, which has these columns, and history.jsonl, a row for each call, flushed. OSError, which names the file."""
+def history(folder: Path, columns: tuple[str, ...], before: tuple[Entry, ...] | None = None) -> Generator[OnEpoch]:
+    """Writes history.csv, which has these columns, and history.jsonl, a row for each call, flushed. OSError, which names the file.
+
+    `before`: the rows that a run that goes on begins with; whatever else the files hold is gone.
+    """
+
+    def row(entry: Entry) -> str:
+        found, made = flat(entry), io.StringIO()
+        csv.writer(made, lineterminator="\n").writerow([found.get(name, "") for name in columns])
+        return made.getvalue()
+
+    def line(entry: Entry) -> str:
+        return json.dumps(plain(entry), allow_nan=False) + "\n"
+
+    header = io.StringIO()
+    csv.writer(header, lineterminator="\n").writerow(columns)
+    begun = {HISTORY: header.getvalue() + "".join(map(row, before or ())), HISTORY_LINES: "".join(map(line, before or ()))}
+    for name, text in begun.items():
+        if before is None:
+            put(folder / name, text)
+        else:
+            write_file(folder / name, text.encode())
     with ExitStack() as stack:
-        table, lines = (stack.enter_context(_opened(folder / name)) for name in (HISTORY, HISTORY_LINES))
-        rows = csv.writer(table, lineterminator="\n")
+        table, lines = (stack.enter_context(_opened(folder / name)) for name in begun)
 
         def on_epoch(entry: Entry) -> None:
-            found = flat(entry)
-            with naming(folder / HISTORY):
-                rows.writerow([found.get(name, "") for name in columns])
-                table.flush()
-            with naming(folder / HISTORY_LINES):
-                lines.write(json.dumps(plain(entry), allow_nan=False) + "\n")
-                lines.flush()
+            for name, file, text in ((HISTORY, table, row(entry)), (HISTORY_LINES, lines, line(entry))):
+                with naming(folder / name):
+                    file.write(text)
+                    file.flush()
 
-        with naming(folder / HISTORY):
-            rows.writerow(columns)
-            table.flush()
         yield on_epoch
 
 
@@ -127,17 +142,28 @@ def history_in(path: Path) -> tuple[dict[str, Any], ...]:
     if not path.is_dir() or not place.exists():
         return ()
     try:
-        return tuple(numbers(json.loads(line)) for line in place.read_text("utf-8").splitlines())
+        return entries_of(place.read_bytes())
     except ValueError:
         raise fault(
             "E0505", None, f"{place} is damaged: a line of it is no JSON", f"the weights in {path / WEIGHTS} stand for themselves"
         ) from None
 
 
+def entries_of(lines: bytes) -> tuple[Entry, ...]:
+    """The rows of these lines of history.jsonl. ValueError for one that is no JSON."""
+    return tuple(numbers(json.loads(line)) for line in lines.splitlines())
+
+
+def first_lines(folder: Path, count: int) -> bytes:
+    """So many lines of history.jsonl, or those that there are. OSError."""
+    place = folder / HISTORY_LINES
+    return b"".join(place.read_bytes().splitlines(keepends=True)[:count]) if place.exists() else b""
+
+
 @contextmanager
 def _opened(path: Path) -> Generator[TextIO]:
-    """A new text file, closed at the end; a fault of that, as of a full disk, names the file."""
-    file = open(path, "x", encoding="utf-8", newline="")  # noqa: SIM115  closed below, where its fault gets a name
+    """A text file to write on in, closed at the end; a fault of that, as of a full disk, names the file."""
+    file = open(path, "a", encoding="utf-8", newline="")  # noqa: SIM115  closed below, where its fault gets a name
     try:
         yield file
     finally:

@@ -17,9 +17,10 @@ from .init import Draw, draw
 from .kernel import Array, Arrays, Kernel, allocate
 from .probe import Forward
 from .program import PARAMS, STATES, ranges
+from .steps import Step
+from .steps import steps as batches
 from .threads import pinned, suitable
-from .train import Step, columns, train_rows
-from .train import steps as batches
+from .train import columns, train_rows
 
 
 def trace(plan: Plan, dataset: Dataset, settings: Settings, steps: int = 1, check: bool | Collection[str] = False) -> Trace:

@@ -5,27 +5,31 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..compiler.plan import Plan
 from ..compiler.settings import Settings
-from ..compiler.stopping import Criterion
-from ..dsl.diagnostics import Diagnostic, MlpcError
-from .accumulation import Group, next_states, take, update_kernel
+from . import health
 from .data import Dataset
-from .init import draw, generator
-from .kernel import Array, Arrays, Kernel, allocate
+from .diagnosis import NotFinite, diagnosis, document
+from .init import draw
+from .kernel import Array, Arrays, allocate
+from .measure import Losses, Measures, Metrics
+from .nonfinite import Guard
+from .observe import flat_finite
 from .program import MODEL_STATES, PARAMS
-from .threads import pinned, suitable
+from .progress import Entry, Interrupted, Progress, Snapshot, restored, snapshot, undone
+from .steps import Sampler, set_symbols, steps
+from .threads import pinned, single, suitable
 
-SECTIONS = ("forward", "gradient", "update")
-Losses = dict[str, float]
-Metrics = dict[str, dict[str, Any]]  # split -> name -> a number or a matrix as nested lists
-Entry = dict[str, Any]  # {epoch, step, loss, metrics}: of each split, after an epoch
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoints
+
 OnEpoch = Callable[[Entry], None]
 OnStep = Callable[[int], None]  # of the step's number, from 1
 
@@ -35,6 +39,8 @@ class Trained:
     """What a training came to. `history`: one {epoch, step, loss, metrics} an epoch, of which there were `epochs`.
 
     `kept_epoch` is the one whose `losses`, `metrics`, `params` and `states` these are: the last, or the best by `keep`.
+    `stopped` says why it ended before its settings do: "early_stop", "time", "not_finite", or "" if it did not. `not_finite` steps had
+    a loss that is not a finite number; `notes` say what else is wrong with the model, by line.
     `params`, `states` (of the model): name -> array; `weights_sha256` is that of their bytes in order of declaration, C order, little-endian.
     """
 
@@ -49,42 +55,9 @@ class Trained:
     threads: int
     kept_epoch: int
     states: dict[str, Array]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """One step that is ready to run: the kernel with its batch, the arrays with the step's number.
-
-    With several batches a step they are the `group`, and `kernel` is that of the first of them.
-    """
-
-    epoch: int
-    number: int
-    kernel: Kernel
-    group: Group | None = None
-
-    @property
-    def rows(self) -> int:
-        """The rows of all its batches."""
-        return self.kernel.rows if self.group is None else self.group.rows
-
-    def run(self, loss: int) -> float:
-        """Runs it; gives the loss, which has the register `loss`."""
-        if self.group is not None:
-            self.group.run()
-            return self.group.loss
-        self.kernel.run()
-        return self.kernel[loss].item()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Best:
-    """The best epoch so far with its number, its params and the states of its model."""
-
-    epoch: int
-    value: float
-    params: Array
-    states: Array
+    stopped: str = ""
+    not_finite: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def train(
@@ -97,114 +70,140 @@ def train(
     on_step: OnStep | None = None,
     threads: int | None = None,
     start: Mapping[str, Array] | None = None,
-    most_seconds: float = math.inf,
+    max_seconds: float = math.inf,
+    since: Snapshot | None = None,
+    checkpoints: Checkpoints | None = None,
+    stop: Callable[[], bool] | None = None,
+    on_nan: Callable[[NotFinite], None] | None = None,
 ) -> Trained:
     """Trains `plan` on the train split and measures every split by `evaluation`. `threads` None: what suits the plan.
 
     `start`: params and model states to begin with, of the plan's names, shapes and precision; None: those that it draws.
-    After `most_seconds` the step that is running is the last, and ends the epoch.
-    MlpcError E0503 (status 3) at the first step whose loss is not a finite number.
+    `since`: a snapshot of this training, to go on from. After `max_seconds` the step that is running is the last, and ends the epoch.
+    `checkpoints` take a snapshot where one is due, and where `stop()` is true, which is asked between batches: then `Interrupted` is
+    raised. `NotFinite`, E0503 (status 3), at the first step whose loss is not a finite number, with the last good state; with `on_nan`
+    that is called, once, and the training goes on.
     """
     begun = time.perf_counter()
     rows = train_rows(dataset)
     settings = settings.scheduled(rows)
     threads = threads or suitable(plan)
-    history: list[Entry] = []
     with pinned(threads), np.errstate(all="ignore"):
         data = columns(dataset, plan.precision)
         arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng), settings.seed)
         for name, array in (start or {}).items():
             (arrays.params if name in arrays.params else arrays.model_states)[name][...] = array
-        measures = _evaluators(evaluation, arrays, data)
-        best: _Best | None = None
-        weighted, seen, last, since, mark = 0.0, 0, 0, 0, math.nan
-        for step in steps(plan, arrays, data["train"], rows, settings):
-            loss = step.run(plan.loss)
-            if not math.isfinite(loss):
-                raise _not_finite(loss, step, settings)
-            weighted, seen, last = weighted + loss * step.rows, seen + step.rows, step.number
-            if on_step:
-                on_step(step.number)
-            late = time.perf_counter() - begun > most_seconds
-            if seen == rows or step.number == settings.steps or late:
-                losses, metrics = measure(evaluation, measures)
-                losses = {"train": weighted / seen} | {split: v for split, v in losses.items() if split != "train"}
-                history.append({"epoch": step.epoch, "step": step.number, "loss": losses, "metrics": metrics})
-                if on_epoch:
-                    on_epoch(history[-1])
-                weighted, seen = 0.0, 0
-                if (keep := settings.keep) is not None:
-                    value = watched(keep, losses, metrics)
-                    if best is None or keep.better(value, best.value):
-                        best = _Best(len(history), value, arrays.flat[PARAMS].copy(), arrays.flat[MODEL_STATES].copy())
-                if (stop := settings.early_stop) is not None:
-                    value = watched(stop, losses, metrics)
-                    since, mark = (0, value) if stop.better(value, mark) else (since + 1, mark)
-                    if since == stop.patience:
-                        break
-                if late:
+        progress, sampler = Progress(), Sampler(rows, settings)
+        if since is not None:
+            progress, sampler = restored(since, plan, arrays, lambda done, shuffle: Sampler(rows, settings, done, shuffle))
+        measured = {s: values for s, values in data.items() if s != "train" or evaluation.reports}  # its loss is that of its steps
+        measures = Measures(evaluation, arrays, measured)
+        set_symbols(arrays, sampler, settings, progress.step)
+        guard = Guard(plan, arrays, data["train"], rows, settings)
+        spoilt = 0
+
+        def outcome(stopped: str) -> Trained:
+            return _outcome(arrays, progress, time.perf_counter() - begun, threads, stopped, spoilt)
+
+        def not_finite(loss: float, step: int) -> None:
+            """The loss of a step or, where that is, the params after it are not finite: raises, or tells `on_nan` where it began."""
+            nonlocal spoilt
+            spoilt += 1
+            if spoilt > 1:
+                return
+            found = guard.explain(step) if step else guard.begin()
+            said = diagnosis(loss, step, sampler.epoch_of(step), settings, found, lambda row: dataset.place("train", row))
+            error = NotFinite(said, document(found, lambda row: dataset.place("train", row)) if found is not None else None)
+            if on_nan is None:
+                progress.step = found.step - 1 if found is not None and found.step else progress.step
+                error.trained = outcome("not_finite")
+                raise error
+            if found is not None and step:
+                guard.again(step)
+            on_nan(error)
+
+        def between() -> None:
+            if stop is not None and stop():
+                raise Interrupted
+
+        def save() -> None:
+            if checkpoints is not None:
+                checkpoints.save(snapshot(plan, progress, arrays, sampler, time.perf_counter() - begun))
+
+        def end_epoch() -> str:
+            with undone(arrays), single(threads):
+                losses, metrics = measures.run(between)
+            losses |= {"train": progress.weighted / progress.seen}
+            losses, metrics = {split: losses[split] for split in data}, {split: metrics.get(split, {}) for split in data}
+            entry = {"epoch": sampler.epoch_of(progress.step), "step": progress.step, "loss": losses, "metrics": metrics}
+            if on_epoch:
+                on_epoch(entry)
+            return progress.end_epoch(entry, settings, arrays)
+
+        stopped = ""
+        try:
+            if guard.begin() is not None:
+                not_finite(0.0, 0)
+            guard.hold(snapshot(plan, progress, arrays, sampler, 0.0))
+            if start is not None and since is None:
+                save()  # what it begins with may not be there when it goes on
+            if progress.measured < progress.step and (progress.seen == rows or progress.step == settings.steps):
+                stopped = end_epoch()
+            for step in () if stopped else steps(plan, arrays, data["train"], rows, settings, sampler=sampler):
+                with undone(arrays) if step.group is not None else nullcontext():
+                    loss = step.run(plan.loss, between)
+                if not math.isfinite(loss):
+                    not_finite(loss, step.number)
+                progress.end_step(step, loss)
+                if on_step:
+                    on_step(step.number)
+                last, late = step.number == settings.steps, time.perf_counter() - begun > max_seconds
+                if late and not last and progress.seen < rows:
+                    save()  # as it goes on, the epoch does not end here
+                if progress.seen == rows or last or late:
+                    stopped = end_epoch() or ("time" if late and not last else "")
+                if stopped or last:
                     break
-        if best is not None:
-            arrays.flat[PARAMS][...], arrays.flat[MODEL_STATES][...] = best.params, best.states
-    kept = best.epoch if best is not None else len(history)
+                between()
+                if guard.due() and not spoilt:
+                    if flat_finite(arrays):
+                        guard.hold(snapshot(plan, progress, arrays, sampler, 0.0))
+                    else:
+                        not_finite(loss, step.number)
+                if checkpoints is not None and checkpoints.due(progress):
+                    save()
+        except Interrupted as interrupted:
+            save()
+            raise interrupted.at(progress.step, settings, sampler) from None
+        if progress.best is not None:
+            arrays.flat[PARAMS][...], arrays.flat[MODEL_STATES][...] = progress.best.params, progress.best.states
+        if not spoilt and not flat_finite(arrays):
+            not_finite(0.0, progress.step)
+        found = outcome(stopped)
+        if spoilt:
+            return found
+        return replace(found, notes=health.notes(plan, arrays, data["train"], rows, settings, progress.step))
+
+
+def _outcome(arrays: Arrays, progress: Progress, seconds: float, threads: int, stopped: str, not_finite: int) -> Trained:
+    """The training as it stands in `arrays`, after `seconds` of this process."""
+    history, best = progress.history, progress.best if stopped != "not_finite" else None
+    kept = best.epoch if best is not None else sum(entry["step"] <= progress.step for entry in history)
     return Trained(
         history=tuple(history),
         params={name: a.copy() for name, a in arrays.params.items()},
-        losses=history[kept - 1]["loss"] if history else {},
-        metrics=history[kept - 1]["metrics"] if history else {},
+        losses=history[kept - 1]["loss"] if kept else {},
+        metrics=history[kept - 1]["metrics"] if kept else {},
         epochs=len(history),
-        steps=last,
-        seconds={"train": time.perf_counter() - begun},
+        steps=progress.step,
+        seconds={"train": progress.seconds + seconds},
         weights_sha256=sha256(arrays.flat[0]),
         threads=threads,
         kept_epoch=kept,
         states={name: a.copy() for name, a in arrays.model_states.items()},
+        stopped=stopped,
+        not_finite=not_finite,
     )
-
-
-def watched(criterion: Criterion, losses: Losses, metrics: Metrics) -> float:
-    """The number that `keep` or `early_stop` looks at."""
-    return losses[criterion.split] if criterion.name == "loss" else metrics[criterion.split][criterion.name]
-
-
-def steps(
-    plan: Plan, arrays: Arrays, data: Mapping[str, Array], rows: int, settings: Settings, reuse: bool = True, keep: tuple[int, ...] = ()
-) -> Iterator[Step]:
-    """The steps of a training, each ready to run when it is yielded. `settings` are scheduled.
-
-    A batch of all rows keeps the file's order; the last, smaller batch of an epoch has a kernel of its own.
-    With `accumulate` above 1 a step is a group of batches, which `Step.run` runs.
-    """
-    size, several = min(settings.batch, rows), settings.accumulate > 1
-    sections = SECTIONS[:2] if several else SECTIONS
-    keep = (*keep, *next_states(plan)) if several else keep
-    whole = {p: data[p] for p in (_name(plan, r) for r in plan.inputs)}
-    kernels: dict[int, Kernel] = {}
-    for count in (size, rows % size if size else 0):
-        if count:
-            inputs = whole if count == rows else None
-            kernels[count] = Kernel(plan, sections, count, arrays, keep, reuse, inputs)
-    update = update_kernel(plan, arrays, keep, reuse) if several else None
-    cells = arrays.symbols
-    cells["steps"][...], cells["epochs"][...] = settings.steps, settings.epochs
-    order = np.arange(rows)
-    shuffle = generator(settings.seed, "shuffle") if settings.shuffle and size < rows else None
-    number = epoch = 0
-    while number < settings.steps and kernels:
-        epoch += 1
-        cells["epoch"][...] = epoch
-        if shuffle is not None:
-            order = shuffle.permutation(rows)
-        for start in range(0, rows, size * settings.accumulate):
-            number += 1
-            cells["step"][...] = number
-            stop = min(start + size * settings.accumulate, rows)
-            batches = [(kernels[min(size, rows - i)], order[i : i + size]) for i in range(start, stop, size)]
-            if update is None:
-                take(batches[0][0], whole, batches[0][1])
-            yield Step(epoch, number, batches[0][0], Group(plan, arrays, update, batches, whole) if update is not None else None)
-            if number == settings.steps:
-                return
 
 
 def columns(dataset: Dataset, precision: str) -> dict[str, dict[str, Array]]:
@@ -218,46 +217,6 @@ def train_rows(dataset: Dataset) -> int:
     return next((len(a) for a in dataset.splits.get("train", {}).values()), 1)
 
 
-def _evaluators(evaluation: Plan, arrays: Arrays, data: Mapping[str, Mapping[str, Array]]) -> dict[str, Kernel]:
-    """One kernel a split, over all its rows. They run one after the other and share the largest one's workspace."""
-    sizes = {split: next((len(a) for a in values.values()), 1) for split, values in data.items()}
-    made: dict[str, Kernel] = {}
-    workspace: Array | None = None
-    for split in sorted(sizes, key=lambda s: -sizes[s]):
-        names = [_name(evaluation, r) for r in evaluation.inputs]
-        inputs = {name: data[split][name] for name in names}
-        made[split] = Kernel(evaluation, ("forward",), sizes[split], arrays, inputs=inputs, workspace=workspace)
-        workspace = made[split].workspace
-    return {split: made[split] for split in sizes}
-
-
-def measure(evaluation: Plan, kernels: Mapping[str, Kernel]) -> tuple[Losses, Metrics]:
-    """The loss and the reports of every split."""
-    losses: Losses = {}
-    metrics: Metrics = {}
-    for split, kernel in kernels.items():
-        kernel.run()
-        losses[split] = kernel[evaluation.loss].item()
-        metrics[split] = {name: plain(kernel[register]) for name, register in evaluation.reports}
-    return losses, metrics
-
-
-def plain(value: Array) -> Any:
-    """A number for an array of one, else nested lists."""
-    return value.item() if value.size == 1 else value.tolist()
-
-
 def sha256(flat: Array) -> str:
     """Of the bytes, little-endian."""
     return hashlib.sha256(flat.astype(flat.dtype.newbyteorder("<"), copy=False).tobytes()).hexdigest()
-
-
-def _name(plan: Plan, register: int) -> str:
-    return next(v.name for v in plan.values if v.id == register)
-
-
-def _not_finite(loss: float, step: Step, settings: Settings) -> MlpcError:
-    said = "not a number" if math.isnan(loss) else "infinite"
-    message = f"the loss is {said} at step {step.number} of {settings.steps}, in epoch {step.epoch} of {settings.epochs}"
-    hint = "a smaller learning rate, inputs that are standardized, or a look at the numbers:  mlpc trace FILE --step " + str(step.number)
-    return MlpcError(Diagnostic("E0503", None, message, hint), status=3)
