@@ -22,7 +22,7 @@ from mlpc.dsl.diagnostics import MlpcError
 from mlpc.dsl.parse import parse
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/language.md", "docs/reading-plans.md", "docs/running.md")
+DOCUMENTS = ("README.md", "docs/language.md", "docs/new.md", "docs/predicting.md", "docs/reading-plans.md", "docs/running.md")
 COMMAND = re.compile(r"(```console\n\$ (mlpc [^\n]*)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"(```mlp ([^\n]+\.mlp)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"^```mlp\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -70,7 +70,7 @@ TITLES: dict[str, str] = {
     # running
     "E0501": "not enough memory",
     "E0502": "the file cannot be read",
-    "E0503": "training stopped: the loss is not a finite number",
+    "E0503": "the loss is not a finite number",
     "E0504": "a library is not installed",
     "E0505": "the run cannot be used",
     "E0506": "the run's folder is taken",
