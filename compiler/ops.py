@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .ir import Node
 
 Vjp = Callable[..., "tuple[Node | None, ...]"]
+Parts = Callable[..., int]  # (emit, *registers, width) -> register: the steps that the executor runs in place of one, `emit(op, *registers, **attrs)`
 ShapeRule = Callable[[Sequence[Shape], Mapping[str, object]], Shape]
 
 # Precedences of the language, loosest to tightest; a call or a name is an atom.
@@ -38,7 +39,8 @@ class Op:
     `kind`: elementwise, rowwise (a row of the result needs the whole row), columns (or the whole column), reduce, matmul, view (no copy), move, random, leaf.
     `flops` counts floating-point operations a result element (for reductions: an operand element). `title` is what a plan
     says of a gradient through it. `example` are operand arrays as nested lists, from which the tests start. `inplace`: `out` may be an operand.
-    `discrete`: the result jumps or bends where operands cross, so a central difference across is no judge.
+    `discrete`: the result jumps or bends where operands cross, so a central difference across is no judge. `parts` writes the operation
+    out in others, to the same bits, so that what two of them share is computed once; `spread`: a number is made an array, which is quicker.
     `library`: the module that computes it, where that is not NumPy; the extra of mlpc that installs it bears its first name.
     """
 
@@ -54,6 +56,8 @@ class Op:
     example: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     inplace: bool = False
     discrete: bool = False
+    parts: Parts | None = None
+    spread: bool = False
     library: str = ""
 
 
@@ -129,15 +133,32 @@ def _silu(g: Node, out: Node, x: Node) -> tuple[Node | None, ...]:
     return (g * (gate + out * (1 - gate)),)
 
 
+def _shifted(emit: Callable[..., int], z: int, last: int) -> tuple[int, int, int]:
+    """z less the largest of its row, the exponentials of that, and their sum."""
+    shifted = emit("sub", z, emit("max_over", z, axes=(last,), keep=True))
+    exponentials = emit("exp", shifted)
+    return shifted, exponentials, emit("sum", exponentials, axes=(last,), keep=True)
+
+
+def _softmax_parts(emit: Callable[..., int], z: int, last: int) -> int:
+    _, exponentials, total = _shifted(emit, z, last)
+    return emit("div", exponentials, total)
+
+
+def _log_softmax_parts(emit: Callable[..., int], z: int, last: int) -> int:
+    shifted, _, total = _shifted(emit, z, last)
+    return emit("sub", shifted, emit("log", total))
+
+
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 M, V, W = [[0.3, -1.2, 2.0], [1.5, 0.7, -0.4]], [0.5, -0.8, 1.1], [[0.2, -0.5], [1.0, 0.3], [-0.7, 0.9]]
 POSITIVE = [[0.3, 1.2, 2.0], [1.5, 0.7, 0.4]]
 
 
 def _elementwise(numpy: Callable[..., Any], vjp: Vjp | None, *example: Any, **rest: Any) -> Op:
-    """A row of a ufunc, NumPy's or a library's."""
-    ufunc = isinstance(numpy, np.ufunc) or "library" in rest
-    return Op("elementwise", numpy, shapes.broadcast, vjp, example=(example, {}), inplace=ufunc, **rest)
+    """A row of a ufunc, NumPy's or a library's, or of what does as ufuncs do and says so by `inplace`."""
+    known: dict[str, Any] = {"inplace": isinstance(numpy, np.ufunc) or "library" in rest} | rest
+    return Op("elementwise", numpy, shapes.broadcast, vjp, example=(example, {}), **known)
 
 
 def _comparison(numpy: Callable[..., Any], symbol: str) -> Op:
@@ -164,10 +185,10 @@ TABLE: dict[str, Op] = {
     "mul": _elementwise(np.multiply, lambda g, out, a, b: (g * b, g * a), M, V, symbol="*", precedence=PRODUCT, facts=fact_rules.mul, title="product"),
     "div": _elementwise(np.divide, lambda g, out, a, b: (g / b, -(g / b * out)), M, V, symbol="/", precedence=PRODUCT, facts=fact_rules.div,
                         title="quotient"),
-    "pow": _elementwise(np.power, _pow, POSITIVE, V, symbol="^", precedence=POWER, facts=fact_rules.power, title="power"),
-    "max": _elementwise(np.maximum, lambda g, out, a, b: (g * call("gt", out, b), g * call("le", out, b)), M, V, title="max", discrete=True,
+    "pow": _elementwise(kernels.power, _pow, POSITIVE, V, inplace=True, symbol="^", precedence=POWER, facts=fact_rules.power, title="power"),
+    "max": _elementwise(np.maximum, lambda g, out, a, b: (g * call("gt", out, b), g * call("le", out, b)), M, V, title="max", discrete=True, spread=True,
                         facts=lambda args, shape, attrs: Facts(nonnegative=any(a.facts.nonnegative for a in args))),
-    "min": _elementwise(np.minimum, lambda g, out, a, b: (g * call("lt", out, b), g * call("ge", out, b)), M, V, title="min", discrete=True,
+    "min": _elementwise(np.minimum, lambda g, out, a, b: (g * call("lt", out, b), g * call("ge", out, b)), M, V, title="min", discrete=True, spread=True,
                         facts=fact_rules.same),
     # comparisons
     "lt": _comparison(np.less, "<"), "le": _comparison(np.less_equal, "<="), "gt": _comparison(np.greater, ">"),
@@ -192,9 +213,9 @@ TABLE: dict[str, Op] = {
     "expm1": _elementwise(np.expm1, lambda g, out, x: (g * call("exp", x),), M, title="expm1"),
     "log1p": _elementwise(np.log1p, lambda g, out, x: (g / (1 + x),), POSITIVE, title="log1p"),
     "softmax": Op("rowwise", kernels.softmax, shapes.rows, lambda g, out, z: (out * (g - _over_features(g * out)),), always(SIMPLEX),
-                  flops=5, title="softmax", example=((M,), {})),
+                  flops=5, title="softmax", example=((M,), {}), parts=_softmax_parts),
     "log_softmax": Op("rowwise", kernels.log_softmax, shapes.rows, lambda g, out, z: (g - call("softmax", z) * _over_features(g),),
-                      flops=5, title="log_softmax", example=((M,), {})),
+                      flops=5, title="log_softmax", example=((M,), {}), parts=_log_softmax_parts),
     "logsumexp": _reduction(kernels.logsumexp, _logsumexp, flops=4, title="logsumexp"),
     # choice
     "where": Op("elementwise", kernels.where, shapes.broadcast, _where, example=(([[1, 0, 1], [0, 0, 1]], M, V), {}), title="where",

@@ -22,6 +22,7 @@ from .init import draw, generator
 from .program import GRADIENTS, MODEL_STATES, PARAMS, Copy, Program, expand, ranges, state_ranges
 
 Array = NDArray[Any]
+Look = Callable[[int, int, Array], None]  # of a register of the plan, which piece of it, and its value, as it has just been made
 SYMBOLS = ("step", "steps", "epoch", "epochs")
 
 
@@ -76,6 +77,7 @@ class Kernel:
 
     `inputs` given are used as they are, the others are made; the loss, the reports and the registers `keep` can be read
     after a run. Without `reuse` every value has memory of its own. `run` belongs under `np.errstate(all="ignore")`.
+    `look` is shown every value that a step makes, before anything writes over it; what is static, when the kernel is built.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Kernel:
         reuse: bool = True,
         inputs: Mapping[str, Array] | None = None,
         workspace: Array | None = None,
+        look: Look | None = None,
     ) -> None:
         self.dtype = dtype = np.dtype(plan.precision)
         kept = {*keep, plan.loss, *(register for _, register in plan.reports)}
@@ -101,7 +104,7 @@ class Kernel:
         }
         storage = _Storage(self.program, dtype, arrays, self.inputs, self.workspace, self.layout)
         with np.errstate(all="ignore"):
-            self.source, names = _write(self.program, storage, arrays)
+            self.source, names = _write(self.program, storage, arrays, look)
         self._storage = storage
         exec(compile(self.source, "<kernel>", "exec"), names)  # made here from numbers, no word of the user's in it
         self.run = cast("Callable[[], None]", names["run"])
@@ -154,6 +157,7 @@ class _Storage:
         self, program: Program, dtype: np.dtype[Any], arrays: Arrays, inputs: Mapping[str, Array], workspace: Array, layout: Layout
     ) -> None:
         self.dtype = dtype
+        self.constants: dict[float, Array] = {}
         self.wide: dict[int, Array] = {}
         self.narrow: dict[int, Array] = {}
         for v in program.values.values():
@@ -173,6 +177,14 @@ class _Storage:
         size = int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize
         return workspace[offset : offset + size].view(self.dtype).reshape(shape)
 
+    def spread(self, number: Array, shape: tuple[int, ...]) -> Array:
+        """A number as an array: a piece of one that all steps share which want it."""
+        size = int(np.prod(shape, dtype=np.int64))
+        key = number.item()
+        if key not in self.constants or self.constants[key].size < size:
+            self.constants[key] = np.full(size, number, self.dtype)
+        return self.constants[key][:size].reshape(shape)
+
     def read(self, register: int) -> Array:
         """The register's array, in float64 if it is a scalar that is computed so."""
         return self.wide[register] if register in self.wide else self.narrow[register]
@@ -187,7 +199,7 @@ class _Source:
         self._functions: dict[Any, str] = {}
         self._values: dict[int, str] = {}
 
-    def call(self, function: Callable[..., Any], args: Iterable[Array], out: Array | None, attrs: Attrs = ()) -> None:
+    def call(self, function: Callable[..., Any], args: Iterable[object], out: Array | None, attrs: Attrs = ()) -> None:
         """One line: `function(*args, out=out, **attrs)`."""
         operands = [self._value(a) for a in args]
         if out is not None:
@@ -219,9 +231,11 @@ def positional(function: Callable[..., Any]) -> bool:
     return True
 
 
-def _write(program: Program, storage: _Storage, arrays: Arrays) -> tuple[str, dict[str, object]]:
+def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | None) -> tuple[str, dict[str, object]]:
     """The source and its globals; what is static is computed here, and views are made."""
     source = _Source()
+    parts = set(program.inner.values())  # of an operation that the plan has as one
+    piece = {part: (register, k) for register, parts in program.pieces.items() for k, part in enumerate(parts)} if look else {}
     wide, narrow, dtype, kinds = storage.wide, storage.narrow, storage.dtype, program.kinds
 
     def cast_once(register: int) -> Array:
@@ -249,6 +263,10 @@ def _write(program: Program, storage: _Storage, arrays: Arrays) -> tuple[str, di
                 view = held
             (narrow if kind == "array" else wide)[step.out] = view
         elif kind == "array":
+            if row.spread:
+                args = [
+                    storage.spread(a, narrow[step.out].shape) if kinds[r] == "static" else a for a, r in zip(args, step.args, strict=True)
+                ]
             drawn = (("stream", arrays.stream(str(attrs["stream"]))),) if row.kind == "random" else step.attrs
             source.call(function, args, narrow[step.out], drawn)
         else:
@@ -258,6 +276,12 @@ def _write(program: Program, storage: _Storage, arrays: Arrays) -> tuple[str, di
                 function(*args, out=wide[step.out], **attrs)
             else:
                 source.call(function, args, wide[step.out], step.attrs)
+        if look is not None and step.out not in parts:
+            shown = (*piece.get(step.out, (step.out, 0)), storage.read(step.out))
+            if kind == "static":
+                look(*shown)
+            else:
+                source.call(look, shown, None)
     return "\n".join(["def run():", *(source.lines or ["    pass"])]) + "\n", source.names
 
 

@@ -47,7 +47,8 @@ class Program:
     `kinds` says when a register is known: "static" (when built: from numbers and N), "scalar" (from the number of the step or
     the epoch too; in float64 like the static ones), "array". `roots`: view -> the register that it looks at in the end. `own`
     are views that must be copies, since what they look at changes. `pieces`: a register of the plan -> those that stand for it
-    here, in the order of the flat arrays. `keep` are the registers that are read after a run.
+    here, in the order of the flat arrays. `keep` are the registers that are read after a run. `inner`: (operation, operands, ...) of a
+    part of an operation that is written out in several -> its register.
     """
 
     rows: int
@@ -59,6 +60,7 @@ class Program:
     own: set[int] = field(default_factory=set[int])
     pieces: dict[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
     keep: tuple[int, ...] = ()
+    inner: dict[tuple[object, ...], int] = field(default_factory=dict[tuple[object, ...], int])
 
     @property
     def calls(self) -> list[Step]:
@@ -76,7 +78,16 @@ class Program:
         return [*self.places, *sorted(self.own)]
 
     def append(self, step: Step) -> None:
-        """Adds a step."""
+        """Adds a step; one of several parts as these, each of which is there once."""
+        parts = TABLE[step.op].parts
+        if parts is not None:
+            made = len(self.body)
+            parts(self._part, *step.args, len(self.values[step.args[0]].shape) - 1)
+            if len(self.body) > made:
+                last = self.body.pop()
+                assert isinstance(last, Step)
+                self.inner = {key: register for key, register in self.inner.items() if register != last.out}
+                step = replace(last, out=step.out)
         self.body.append(step)
         found = {self.kinds[a] for a in step.args}
         self.kinds[step.out] = (
@@ -84,6 +95,16 @@ class Program:
         )
         if TABLE[step.op].kind == "view":
             self.roots[step.out] = self.roots.get(step.args[0], step.args[0])
+
+    def _part(self, op: str, *args: int, **attrs: object) -> int:
+        """The register of a part, made at its first mention."""
+        key = (op, args, *attrs.items())
+        if key not in self.inner:
+            shape = TABLE[op].shape([self.values[a].shape for a in args], attrs)
+            like = self.values[args[0]]
+            self.inner[key] = self.fresh(replace(like, name="", role="inner", number=None), shape)
+            self.append(Step(op, args, self.inner[key], tuple(attrs.items())))
+        return self.inner[key]
 
     def fresh(self, like: Value, shape: Shape, place: Place | None = None) -> int:
         """A new register of the same role."""

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mlpc
 from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Line, ParamSpec, Plan, StateSpec, Step, Value
 from mlpc.runtime.kernel import Kernel, allocate, evaluate
-from mlpc.runtime.program import PIECE, STATES
+from mlpc.runtime.program import PIECE, STATES, expand
 from mlpc.runtime.threads import pinned
 
 
@@ -288,3 +289,23 @@ def test_random_straight_lines_are_the_reference_bit_for_bit(data, precision):
             kernel.run()
             for register in (loss, *keep):
                 np.testing.assert_array_equal(kernel[register], found[register])
+
+
+def test_what_softmax_and_its_logarithm_share_is_computed_once():
+    text = """data {
+  x = [[1, 2], [3, 4]]
+  y = [0, 1] |> onehot
+}
+model {
+  p = dense(x, 2, softmax)
+}
+loss = mean(cross_entropy(p, y))
+train {
+  optimizer = sgd(lr = 0.1)
+  epochs = 1
+}
+"""
+    program = expand(mlpc.loads(text).plan, ("forward",), 2)
+    made = [s.op for s in program.body if isinstance(s, Step)]
+    assert {"softmax", "log_softmax"}.isdisjoint(made)
+    assert [made.count(op) for op in ("max_over", "exp", "log")] == [1, 1, 1]
