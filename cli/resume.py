@@ -47,12 +47,19 @@ def begun(args: argparse.Namespace, folder: Path) -> Begun:
     told, ended = _document(folder / SETTINGS), _document(folder / RUN) if (folder / RUN).exists() else None
     if "source" not in told:
         raise fault("E0505", None, f"{folder / SETTINGS} does not say which file of {SOURCE}/ is the model", "mlpc run FILE  begins anew")
+    if told.get("fold") is not None:
+        raise fault(
+            "E0507",
+            None,
+            f"{folder} is fold {told['fold']} of a run with --folds, which has no checkpoints",
+            "mlpc run FILE --folds K  begins anew",
+        )
     place = Path(args.file or told["file"])
     if not place.parent.is_dir():
         message = f"the folder of its model, {place.parent}, is not there, and its data is read from there"
         raise fault("E0507", None, message, f"mlpc run FILE --resume {folder}  with FILE where the model is now")
     root = args.data_root or told["data_root"]
-    words = (*told["overrides"], *overrides_of(args))
+    words = _latest((*told["overrides"], *overrides_of(args)))
 
     def copy(overrides: tuple[str, ...]) -> Model:
         return load_copy(folder / told["source"], folder / SOURCE, overrides, data_folder=place.parent, data_root=root)
@@ -76,9 +83,21 @@ def begun(args: argparse.Namespace, folder: Path) -> Begun:
         return Begun(model, found, threads, ended)
     if words != tuple(told["overrides"]) or args.file:
         settings = [{"name": name, "value": value, "from": where} for name, value, where in settings_of(model)]
-        changed = {"file": os.path.realpath(place), "data_root": root and os.path.realpath(root), "overrides": words, "settings": settings}
+        changed = {"file": os.path.realpath(place), "data_root": root and os.path.realpath(root), "overrides": words, "settings": settings,
+                   "epochs": model.settings.epochs}  # fmt: skip
         write_file(folder / SETTINGS, json_text({**told, **changed}).encode())
     return Begun(model, found, threads)
+
+
+def _latest(overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """Of each setting the last word: `epochs` and `steps` are one, the length."""
+    found: dict[str, str] = {}
+    for word in overrides:
+        key = word.partition("=")[0].strip()
+        key = "length" if key in ("train.epochs", "train.steps") else key
+        found.pop(key, None)
+        found[key] = word
+    return tuple(found.values())
 
 
 def _identity(model: Model, threads: int | None) -> dict[str, Any]:
@@ -95,7 +114,7 @@ def _refuse_length(
     if all(before["settings"].get(name) == now["settings"].get(name) for name in ("epochs", "steps")):
         return
     done = max(found.snapshot.step if found.snapshot is not None else 0, ended["steps"] if ended else 0)
-    if reads_length(model.plan):
+    if reads_length(before, now, model.plan):
         message = (
             f"{folder} was begun for another length, and its update reads `steps` or `epochs`: each step so far would have been another"
         )

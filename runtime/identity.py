@@ -23,7 +23,7 @@ def identity(
     return {
         "title": plan.title,
         "model": _digest(_forward(plan), _forward(evaluation), evaluation.reports),
-        "plan": _digest(_forward(plan), [_run(line) for line in (*plan.gradient, *plan.update)], plan.model_states, plan.states),
+        "plan": _digest(plan.values, [_run(line) for line in plan.lines], plan.model_states, plan.states),
         "settings": {name: value for name, value, _ in settings.origins},
         "precision": plan.precision,
         "data": {split: {name: _array(a) for name, a in values.items()} for split, values in dataset.splits.items()},
@@ -48,10 +48,9 @@ def other_environment(before: dict[str, Any], now: dict[str, Any]) -> str:
     return f"its last bits may be others than those of a run without a break: {'; '.join(told)}" if told else ""
 
 
-def reads_length(plan: Plan) -> bool:
-    """Whether a line reads how many steps or epochs there will be."""
-    symbols = {v.id for v in plan.values if v.role == "symbol" and v.name in LENGTH}
-    return any(a in symbols for s in plan.steps("forward", "gradient", "update") for a in s.args)
+def reads_length(before: dict[str, Any], now: dict[str, Any], plan: Plan) -> bool:
+    """Of two that differ in nothing but their length: whether a line of the plan reads it, in the update as a number, else as a symbol."""
+    return before["plan"] != now["plan"] or any(v.role == "symbol" and v.name in LENGTH for v in plan.values)
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], whose: str) -> Iterator[str]:
@@ -65,7 +64,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any], whose: str) -> Ite
             yield f"another setting: `{name}` is {old} in {whose}, and this would be with {new}"
     if before["settings"].get("seed") == now["settings"].get("seed"):  # which deals the rows to the splits
         yield from _data_differences(before["data"], now["data"], whose)
-    same = all(before[key] == now[key] for key in ("model", "precision", "settings", "data"))
+    same = all(before[key] == now[key] for key in ("model", "precision", "settings", "data"))  # the length too, which a plan may read
     if same and before["plan"] != now["plan"]:
         versions = f"mlpc {before['environment'].get('mlpc')} began it, and this is mlpc {now['environment'].get('mlpc')}"
         yield f"another plan: the lines of gradient or update are not those of {whose}; {versions}"
@@ -85,7 +84,9 @@ def _data_differences(before: Mapping[str, Any], now: Mapping[str, Any], whose: 
 
 def _forward(plan: Plan) -> object:
     params = [(p.name, p.shape, p.value) for p in (*plan.params, *plan.model_states)]
-    return plan.values, plan.inputs, params, [_run(line) for line in plan.forward], plan.loss, plan.several_rows
+    used = {r for s in plan.steps("forward") for r in (*s.args, s.out)} | {*plan.inputs}
+    values = [v for v in plan.values if v.id in used]
+    return values, plan.inputs, params, [_run(line) for line in plan.forward], plan.loss, plan.several_rows
 
 
 def _run(line: Line) -> object:

@@ -61,10 +61,13 @@ def of(m):
     return identity(m.plan, m.compilation.evaluation, m.settings, m.dataset, 1, {"mlpc": "0"})
 
 
+NEVER = Interval(math.inf)
+
+
 class Folder:
     """A run's folder without the command: trains until it is asked to stop, and goes on."""
 
-    def __init__(self, path: Path, interval=Interval(math.inf)):
+    def __init__(self, path: Path, interval=NEVER):
         self.path, self.interval = path, interval
 
     def train(self, m, stop=None, **more):
@@ -98,6 +101,7 @@ def test_a_training_goes_on_to_the_same_bytes_from_wherever_it_was_left(tmp_path
     (tmp_path / "whole").mkdir()
     whole = Folder(tmp_path / "whole")
     expected = whole.train(m)
+    count = 0
     for count in itertools.count(1):
         (path := tmp_path / str(count)).mkdir()
         folder = Folder(path)
@@ -122,15 +126,15 @@ def test_a_training_that_is_left_at_every_turn_comes_to_the_same_bytes(tmp_path,
     folder = Folder(tmp_path)
     places = []
     longest = 6  # so that a group of three batches, or a measurement, comes to its end
-    for _ in range(200):
+    run = None
+    while run is None:
         try:
             run = folder.train(m, stop=after(longest))
-            break
         except Interrupted as interrupted:
             places.append(interrupted.step)
     same(run, expected)
     assert folder.history() == whole.history()
-    assert places == sorted(places) and len(places) >= 5
+    assert places == sorted(places) and 5 <= len(places) < 50
 
 
 def test_two_are_kept_at_the_interval_in_seconds_and_in_epochs(tmp_path) -> None:
@@ -259,7 +263,8 @@ def test_the_file_gives_back_what_was_put_in() -> None:
 def test_what_it_is_of_is_compared_name_by_name(changed, said) -> None:
     before = json.loads(json.dumps(of(model())))
     if not said:
-        return refuse_another(before, of(changed()), "r")
+        refuse_another(before, of(changed()), "r")
+        return
     with pytest.raises(MlpcError) as error:
         refuse_another(before, of(changed()), "r")
     (found,) = error.value.diagnostics
