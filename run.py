@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from .compiler.graph import output_name
+from .compiler.pipeline import compile_prediction
 from .compiler.render.json import numbers, plain
-from .runtime import fitted, sources, weights
+from .runtime import fitted, given, sources, weights
+from .runtime.columns import Table
+from .runtime.diagnosis import NotFinite
+from .runtime.heads import Head, meant, unknown_value
+from .runtime.heads import head as head_of
 from .runtime.kernel import Array
+from .runtime.new_rows import Evaluation, evaluation, predictions
+from .runtime.replay import raw_columns
 from .runtime.train import Trained
 
 if TYPE_CHECKING:
@@ -23,9 +34,47 @@ class Run(Trained):
 
     model: Model = field(kw_only=True)
 
-    def predict(self, X: Any) -> Any:
-        """The output for raw rows, in the labels and units of the target."""
-        raise NotImplementedError
+    def predict(self, X: Any, *, proba: bool = False, value: str | None = None) -> Array:
+        """The output for raw rows, in the labels and units of the target: [rows], or [rows, columns] where it has several.
+
+        `X` is a path, a mapping of columns, a data frame of pandas or polars, or an array [rows, columns] with the columns in the order
+        of `columns()`; a table may hold them in any order, and others. `proba`: the probability of each class, [rows, classes].
+        `value`: another value of the model than its output. MlpcError E02xx, E04xx, E0511; a row's bits depend on that row alone.
+        """
+        head = self.head(value)
+        return meant(head, np.concatenate([raw for _, raw in self.predictions(head, given.tables(X, self.columns(value)))]), proba)
+
+    def predictions(self, head: Head, tables: Iterable[Table]) -> Iterator[tuple[Table, Array]]:
+        """Every table with the head's numbers for its rows, [rows, width], as the model computes them."""
+        return predictions(self.model.program, self.model.dataset, head, self.params | self.states, tables)
+
+    def evaluate(self, data: Any) -> Evaluation:
+        """The `rows`, `loss` and `metrics` of raw rows, which have their targets: in the same units as those of the run's own splits."""
+        return self.evaluate_tables(list(given.tables(data, self.measured_columns())))
+
+    def evaluate_tables(self, tables: Sequence[Table]) -> Evaluation:
+        """As `evaluate`, of tables that are read already."""
+        model = self.model
+        return evaluation(model.program, model.dataset, model.compilation.evaluation, self.params | self.states, tables)
+
+    def head(self, value: str | None = None) -> Head:
+        """The output, or another value of the model, as something to predict. MlpcError E0201 or E0511 if it is none."""
+        model = self.model
+        output = output_name(model.program) or ""
+        name = output if value is None else value
+        if model.graph.nodes.get(name, {}).get("kind") != "value":
+            raise unknown_value(name, model.graph)
+        plan = compile_prediction(model.program, model.dataset.schema, name)
+        return head_of(model.graph, model.dataset, plan, name, output)
+
+    def columns(self, value: str | None = None) -> dict[str, int]:
+        """The columns of a table that predicting reads, each with how many numbers of a row it holds."""
+        return raw_columns(self.model.dataset, self.head(value).inputs)
+
+    def measured_columns(self) -> dict[str, int]:
+        """As `columns`, of what `evaluate` reads."""
+        plan = self.model.compilation.evaluation
+        return raw_columns(self.model.dataset, [plan.values[r].name for r in plan.inputs])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the weights with all that predicting by them needs into one safetensors file. OSError if that fails."""
@@ -35,6 +84,16 @@ class Run(Trained):
 def run_of(model: Model, trained: Trained) -> Run:
     """The run that a training of `model` was."""
     return Run(*(getattr(trained, f.name) for f in fields(Trained)), model=model)
+
+
+@contextmanager
+def of(model: Model) -> Generator[None]:
+    """Lets an error that holds what a training came to hold the run of `model` instead."""
+    try:
+        yield
+    except NotFinite as error:
+        error.trained = run_of(model, error.trained)
+        raise
 
 
 def document(run: Run) -> dict[str, Any]:

@@ -88,10 +88,10 @@ def evaluation_plan(program: Program, low: Lowering, settings: Settings) -> Plan
     return _forward_plan(program, low, settings, loss, [loss, _output(program, low), *(n for _, n in reports)], reports)
 
 
-def prediction_plan(program: Program, low: Lowering, settings: Settings) -> Plan:
-    """The lines from the inputs to the output, as prediction runs them; its `loss` is the output, and has no text."""
-    output = _output(program, low)
-    return replace(_forward_plan(program, low, settings, output, [output], []), loss_text="")
+def prediction_plan(program: Program, low: Lowering, settings: Settings, value: str | None = None) -> Plan:
+    """The lines from the inputs to the output or another `value`, as prediction runs them; its `loss` is that, and has no text."""
+    wanted = value_of(low, value) if value is not None else _output(program, low)
+    return replace(_forward_plan(program, low, settings, wanted, [wanted], []), loss_text="")
 
 
 def _forward_plan(

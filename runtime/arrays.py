@@ -24,7 +24,7 @@ MAGIC = b"\x93NUMPY"
 KEYS = {
     "descr": rb"'descr': '([<>|=]?)([a-zA-Z])([0-9]{0,4})(?:\[[^']{0,40}\])?'",
     "order": rb"'fortran_order': (True|False)",
-    "shape": rb"'shape': \(([0-9, ]{0,200})\)",
+    "shape": rb"'shape': \(((?:[0-9]{1,19}, ?){0,32}[0-9]{0,19})\)",
 }
 KINDS = {"b": "bool", "i": "int", "u": "uint", "f": "float", "U": "text"}
 OTHERS = {
@@ -58,7 +58,7 @@ class Header:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def open_table(path: Path, span: Span) -> Table:
+def open_table(path: Path, span: Span | None) -> Table:
     """The table in a `.npz` or `.npy` file; E0405 if it is none. An array is read when it is asked for."""
     if path.suffix.lower() == ".npy":
         raw = path.read_bytes()
@@ -78,7 +78,7 @@ def open_table(path: Path, span: Span) -> Table:
     return Table(path.name, names, lambda name, at: columns(_member(path, name, at), path.name, name, at))
 
 
-def columns(raw: bytes, file: str, name: str, span: Span) -> tuple[Column, ...]:
+def columns(raw: bytes, file: str, name: str, span: Span | None) -> tuple[Column, ...]:
     """The columns of the array in the bytes of a `.npy` file; E0405 if they hold no [N] or [N, k] of numbers or text."""
     head = header(raw, f"{file}, array `{name}`", span)
     shown = f"[{', '.join(map(str, head.shape))}]"
@@ -105,7 +105,7 @@ def columns(raw: bytes, file: str, name: str, span: Span) -> tuple[Column, ...]:
     return tuple(Column(label, numbers[:, i], rows) for i, label in enumerate(labels))
 
 
-def header(raw: bytes, place: str, span: Span) -> Header:
+def header(raw: bytes, place: str, span: Span | None) -> Header:
     """The header of an array; E0405 unless it is a plain one of numbers or text."""
     size = 2 if raw[6:7] == b"\x01" else 4
     start = 8 + size + int.from_bytes(raw[8 : 8 + size], "little")
@@ -132,7 +132,7 @@ def header(raw: bytes, place: str, span: Span) -> Header:
     return Header(dtype, order[1] == b"True", tuple(int(n) for n in shape[1].decode().split(",") if n.strip()), start)
 
 
-def _member(path: Path, name: str, span: Span) -> bytes:
+def _member(path: Path, name: str, span: Span | None) -> bytes:
     """The bytes of one array of an archive, never more than its header asks for."""
     place = f"{path.name}, array `{name}`"
     try:
@@ -148,7 +148,7 @@ def _member(path: Path, name: str, span: Span) -> bytes:
         ) from error
 
 
-def _numbers(array: NDArray[np.generic], rows: Rows, labels: tuple[str, ...], span: Span) -> NDArray[np.float64]:
+def _numbers(array: NDArray[np.generic], rows: Rows, labels: tuple[str, ...], span: Span | None) -> NDArray[np.float64]:
     """As float64; E0403 for a whole number that float64 cannot hold."""
     with np.errstate(over="ignore"):
         numbers = array.astype(np.float64)
@@ -161,7 +161,7 @@ def _numbers(array: NDArray[np.generic], rows: Rows, labels: tuple[str, ...], sp
     return numbers
 
 
-def _texts(array: NDArray[np.generic], file: str, label: str, span: Span) -> tuple[str, ...]:
+def _texts(array: NDArray[np.generic], file: str, label: str, span: Span | None) -> tuple[str, ...]:
     try:
         return tuple(str(cell) for cell in array.tolist())
     except ValueError as error:  # code points that do not exist

@@ -34,9 +34,7 @@ class Chunks:
         self.made = {r: self.kernel[r] for r in registers}
         self.inputs = {v.name: v.shape for v in (plan.values[r] for r in plan.inputs)}
 
-    def run(
-        self, rows: int, inputs: Mapping[str, Array], out: Mapping[int, Array], between: Callable[[], None] = lambda: None
-    ) -> None:
+    def run(self, rows: int, inputs: Mapping[str, Array], out: Mapping[int, Array], between: Callable[[], None] = lambda: None) -> None:
         """Every row of the inputs, each [rows, width]; `out`: register -> where its rows go, [rows, width]. `between` comes before each chunk."""
         size = self.kernel.rows
         for start in range(0, rows, size):

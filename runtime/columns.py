@@ -87,10 +87,10 @@ class Table:
 
     file: str
     names: tuple[str, ...]
-    read: Callable[[str, Span], tuple[Column, ...]]
+    read: Callable[[str, Span | None], tuple[Column, ...]]
     known: dict[str, tuple[Column, ...]] = field(default_factory=dict[str, "tuple[Column, ...]"])
 
-    def columns(self, name: str, span: Span) -> tuple[Column, ...]:
+    def columns(self, name: str, span: Span | None) -> tuple[Column, ...]:
         """The columns of one of `names`; MlpcError at `span` where the file holds no data under it."""
         if name not in self.known:
             self.known[name] = self.read(name, span)

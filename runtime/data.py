@@ -7,8 +7,8 @@ of a value: so with a split the statements are evaluated twice, first as if ever
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from ..compiler.definitions import expressions
 from ..compiler.schema import DataValue, Schema
 from ..dsl.diagnostics import MlpcError, fault
-from ..dsl.syntax import Assign, Expr, From, Name, Program, walk
-from .columns import Table, missing_faults
-from .expressions import Drop, Scope, Transform, evaluate, unconverted
-from .frame import Frame, Indices, columns_of
-from .labels import class_counts, codes, distinct
+from ..dsl.syntax import Assign, From, Name, Program, walk
+from .columns import Rows, Table
+from .expressions import Drop, Scope, Transform, evaluate
+from .folds import BLOCKS, folds, in_fold
+from .frame import Frame, Indices
+from .labels import class_counts
 from .selection import named
-from .split import Split, deal, read_split
+from .split import deal, read_split
+from .strata import class_of_rows, group_of_rows
 from .table import read_table
 from .targets import undoing
 
@@ -37,6 +39,7 @@ class Dataset:
 
     `fitted`: value -> its transforms with their statistics, operands first, the value itself last. `notes` say which rows were dropped.
     `columns`: those of the file that the values are made of, in their order of use: `number` or `text`.
+    `rows` are all that were read and not dropped, `parts` which of them each split has.
     """
 
     schema: Schema
@@ -44,6 +47,12 @@ class Dataset:
     fitted: dict[str, tuple[Transform, ...]]
     notes: tuple[str, ...] = ()
     columns: dict[str, str] = field(default_factory=dict[str, str])
+    rows: Rows | None = None
+    parts: dict[str, Indices] = field(default_factory=dict[str, "Indices"])
+
+    def place(self, split: str, row: int) -> str:
+        """Where a row of a split, counted from 0, comes from: `iris.csv:17`."""
+        return f"row {row + 1} of {split}" if self.rows is None else self.rows.place(int(self.parts[split][row]))
 
 
 def read(
@@ -58,8 +67,18 @@ def read(
 
     MlpcError with every fault that can be found: E04xx, and E01xx or E02xx for a statement that says nothing.
     """
+    return read_folds(program, folder, 0, targets=targets, seed=seed, data_root=data_root)[0]
+
+
+def read_folds(
+    program: Program, folder: Path | None, count: int, *, targets: frozenset[str], seed: int, data_root: Path | None
+) -> tuple[Dataset, ...]:
+    """As `read`, with train and val rows cut into `count` folds: a dataset for each, which is `val` in it; the test rows are in none.
+
+    0 folds is the one dataset whose splits are those of the file. E0406 if there cannot be so many folds.
+    """
     body = program.data.body if program.data else ()
-    collect = _Collector()
+    collect = Collector()
     assigned: dict[str, Assign] = {}
     for s in body:
         if isinstance(s, Assign) and collect(lambda s=s: _once(s, assigned)):
@@ -69,24 +88,47 @@ def read(
     written = assigned.pop("split", None)
     split = collect(lambda: read_split(written)) if written else None
 
-    sources = _Sources(assigned, files, table, named({**assigned, "split": written} if written else assigned, table) if table else {})
-    frames, fitted, kept, notes = _complete(sources, collect)
-    collect.errors += _copied_targets(program, assigned, frames, targets) + _unequal_rows(assigned, frames)
+    sources = Sources(assigned, files, table, named({**assigned, "split": written} if written else assigned, table) if table else {})
+    frames, fitted, kept, notes = complete(sources, collect)
+    collect.errors += _copied_targets(program, assigned, frames, targets) + unequal_rows(assigned, frames)
     collect.errors += [MlpcError(frame.gap) for name, frame in frames.items() if name in targets and frame.gap]
     collect.stop()
     if not frames:
-        return Dataset(Schema(), {}, {})
+        if count:
+            raise fault("E0406", None, "there are no rows to cut into folds: the model reads no data", "leave --folds out")
+        return (Dataset(Schema(), {}, {}),)
     rows = len(next(iter(frames.values())).rows.lines)
-    parts: dict[str, Indices] = {"train": np.arange(rows)}
+    dealt: dict[str, Indices] = {"train": np.arange(rows)}
+    labels, names = None, ()
     if split is not None:
-        labels = None
         if split.kind == "stratified":
-            labels = _class_of_rows(split, frames, targets)
+            labels, names = class_of_rows(split, frames, targets)
         elif split.group is not None:
-            labels = _group_of_rows(split.group, sources.scope("split", dict(frames), None, kept, []), rows)
-        parts = deal(split, rows, labels, seed)
-        frames, fitted = _evaluate(sources, parts["train"], kept, [], collect)
-        collect.stop()
+            labels, names = group_of_rows(split.group, sources.scope("split", dict(frames), None, kept, []), rows)
+        dealt = deal(split, rows, labels, seed)
+    found: list[Dataset] = []
+    if count and split is not None and split.kind == "ordered":
+        notes = (*notes, BLOCKS)
+    for parts in folds(count, dealt, split, labels, names, seed) if count else [dealt]:
+        if count or split is not None:
+            mine = Collector()
+            frames, fitted = _evaluate(sources, parts["train"], kept, [], mine)
+            collect.errors += [in_fold(e, len(found) + 1) for e in mine.errors] if count else mine.errors
+            collect.stop()
+        found.append(_dealt(assigned, table, frames, fitted, parts, targets, notes))
+    return tuple(found)
+
+
+def _dealt(
+    assigned: dict[str, Assign],
+    table: Table | None,
+    frames: dict[str, Frame],
+    fitted: dict[str, tuple[Transform, ...]],
+    parts: dict[str, Indices],
+    targets: frozenset[str],
+    notes: tuple[str, ...],
+) -> Dataset:
+    """The values of all rows, as they were fitted, dealt to the splits."""
     values = tuple(
         DataValue(name, len(frame.labels), frame.facts, frame.labels, frame.classes, assigned[name].name.span,
                   undoing(fitted, name) if name in targets else (), class_counts(frame, parts["train"]))
@@ -94,7 +136,8 @@ def read(
     )  # fmt: skip
     splits = {part: {name: _rows_of(frame, which) for name, frame in frames.items()} for part, which in parts.items()}
     rows_of = tuple((part, len(which)) for part, which in parts.items())
-    return Dataset(Schema(values, rows_of), splits, fitted, notes, _kinds(table, frames))
+    origin = next(iter(frames.values())).rows
+    return Dataset(Schema(values, rows_of), splits, fitted, notes, _kinds(table, frames), origin, parts)
 
 
 def _kinds(table: Table | None, frames: dict[str, Frame]) -> dict[str, str]:
@@ -103,13 +146,14 @@ def _kinds(table: Table | None, frames: dict[str, Frame]) -> dict[str, str]:
     return {name: "number" if all(c.is_numeric for c in table.known[name]) else "text" for name in used if table}
 
 
-class _Collector:
+class Collector:
     """Calls what may be at fault, goes on after a fault, and raises all of them at `stop`."""
 
     def __init__(self) -> None:
         self.errors: list[MlpcError] = []
 
     def __call__(self, make: Callable[[], _T]) -> _T | None:
+        """What it makes, or None where that is at fault."""
         try:
             return make()
         except MlpcError as error:
@@ -117,6 +161,7 @@ class _Collector:
             return None
 
     def stop(self) -> None:
+        """Raises what was found."""
         if self.errors:
             diagnostics = dict.fromkeys(d for error in self.errors for d in error.diagnostics)
             raise MlpcError(*diagnostics, status=max(error.status for error in self.errors))
@@ -144,13 +189,18 @@ def _table(files: list[From], folder: Path | None, data_root: Path | None) -> Ta
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sources:
-    """What the statements are made of: themselves, the file, and for each the columns that others name."""
+class Sources:
+    """What the statements are made of: themselves, the file, and for each the columns that others name.
+
+    `fitted`: what each was in training, if that is past; `dropping`: whether a row with a missing cell may be left out.
+    """
 
     assigned: dict[str, Assign]
     files: list[From]
     table: Table | None
     taken: dict[str, frozenset[str]]
+    fitted: Mapping[str, tuple[Transform, ...]] = field(default_factory=dict[str, "tuple[Transform, ...]"])
+    dropping: bool = True
 
     def scope(
         self, name: str, values: dict[str, Frame | None], train: Indices | None, kept: NDArray[np.bool_] | None, drops: list[Drop]
@@ -158,11 +208,12 @@ class _Sources:
         """What the statement `name` sees."""
         lines = {name: s.name.span.line for name, s in self.assigned.items()}
         at_fault = bool(self.files) and self.table is None
-        return Scope(name, self.table, at_fault, values, lines, self.taken.get(name, frozenset()), train, kept, drops)
+        taken, fitted = self.taken.get(name, frozenset[str]()), self.fitted.get(name)
+        return Scope(name, self.table, at_fault, values, lines, taken, train, kept, drops if self.dropping else None, fitted)
 
 
 def _evaluate(
-    sources: _Sources, train: Indices | None, kept: NDArray[np.bool_] | None, drops: list[Drop], collect: _Collector
+    sources: Sources, train: Indices | None, kept: NDArray[np.bool_] | None, drops: list[Drop], collect: Collector
 ) -> tuple[dict[str, Frame], dict[str, tuple[Transform, ...]]]:
     """The values without a fault, in the order written, and how they were made; `train` None: every row trains."""
     values: dict[str, Frame | None] = {}
@@ -176,14 +227,14 @@ def _evaluate(
     return {name: frame for name, frame in values.items() if frame is not None}, fitted
 
 
-def _complete(
-    sources: _Sources, collect: _Collector
+def complete(
+    sources: Sources, collect: Collector
 ) -> tuple[dict[str, Frame], dict[str, tuple[Transform, ...]], NDArray[np.bool_] | None, tuple[str, ...]]:
     """The values of the rows that no `drop_missing` leaves out, how they were made, which rows these are (None: all), and a note."""
     kept: NDArray[np.bool_] | None = None
     columns: dict[str, None] = {}
     while True:
-        attempt, drops = _Collector(), list[Drop]()
+        attempt, drops = Collector(), list[Drop]()
         frames, fitted = _evaluate(sources, None, kept, drops, attempt)
         there = len(drops[0].rows) if kept is None and drops else 0 if kept is None else int(kept.sum())
         unequal = next((d for d in drops if len(d.rows) != there), None)
@@ -211,7 +262,7 @@ def _dropped(kept: NDArray[np.bool_] | None, columns: dict[str, None]) -> tuple[
     return (f"{count} of {len(kept)} rows dropped: a cell of {', '.join(columns)} is missing",)
 
 
-def _unequal_rows(assigned: dict[str, Assign], frames: dict[str, Frame]) -> list[MlpcError]:
+def unequal_rows(assigned: dict[str, Assign], frames: dict[str, Frame]) -> list[MlpcError]:
     """E0409 for every value that has not as many rows as the first."""
     first = next(iter(frames), "")
     rows = {name: len(frame.rows.lines) for name, frame in frames.items()}
@@ -234,39 +285,6 @@ def _copied_targets(program: Program, assigned: dict[str, Assign], frames: dict[
         for given in frames if given in read_by_model and given not in targets
         for column in frames[given].sources if column in frames[target].sources
     ]  # fmt: skip
-
-
-def _class_of_rows(split: Split, frames: dict[str, Frame], targets: frozenset[str]) -> Indices:
-    """The class of each row [rows]: of the target that has classes, else of the only one-hot value; E0406 if that says nothing."""
-    classed = [name for name, frame in frames.items() if frame.classes]
-    candidates = [name for name in classed if name in targets] or classed
-    if len(candidates) != 1:
-        found, hint = "no value has classes", "make the target one-hot, `y = column |> onehot`, or use random(...)"
-        if candidates:
-            found, hint = f"{' and '.join(f'`{name}`' for name in candidates)} have some: which to keep is not clear", "use random(...)"
-        raise fault("E0406", split.span, f"`stratified` keeps the shares of classes, and {found}", hint)
-    array = frames[candidates[0]].array
-    assert array is not None
-    return array.argmax(axis=1) if frames[candidates[0]].facts.onehot else array[:, 0].astype(np.int64)
-
-
-def _group_of_rows(group: Expr, scope: Scope, rows: int) -> Indices:
-    """The group of each row [rows] as a number, in the order of the labels."""
-    frame, _ = unconverted(group, scope)
-    if len(frame.labels) != 1:
-        raise fault(
-            "E0231", group.span, f"`{group.span.text}` is {len(frame.labels)} columns, and groups stand in one", "grouped(column, ...)"
-        )
-    if len(frame.rows.lines) != rows:
-        raise fault("E0409", group.span, f"`{group.span.text}` has {len(frame.rows.lines)} rows and the values have {rows}",
-                    "every value of `data` has the same rows")  # fmt: skip
-    column = columns_of(frame)[0]
-    faults = missing_faults(column, group.span)
-    if faults:
-        raise MlpcError(
-            *(replace(d, hint="every row belongs to a group: fill the cell, or drop its row with `|> drop_missing`") for d in faults)
-        )
-    return np.array(codes(column, distinct(list(column.cells))[0]), dtype=np.int64)
 
 
 def _rows_of(frame: Frame, which: Indices) -> NDArray[np.float64]:

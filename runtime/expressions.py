@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,10 @@ from ..compiler.constants import Number as Constant
 from ..compiler.constants import exact, fold
 from ..compiler.facts import Facts
 from ..dsl.diagnostics import MlpcError, did_you_mean, fault
-from ..dsl.syntax import Arg, Binary, Call, Expr, Matrix, Name, Number, Span, Text, Unary
+from ..dsl.syntax import Binary, Call, Expr, Matrix, Name, Number, Span, Text, Unary
+from .arguments import arguments_of, word
 from .columns import Table
-from .frame import Array, Frame, Indices, Pipe, Statistics, computed, numeric
+from .frame import Array, Frame, Indices, Statistics, computed, numeric
 from .missing import gaps
 from .pipes import PIPES
 from .selection import KINDS, Selection, by_kind, by_pattern, labels_of, literal
@@ -56,7 +58,7 @@ class Scope:
     `values` are those above it (None: at fault, and reported), `assigned` the lines of all. `table` is None without
     `from`, or if its file is at fault (`table_at_fault`); `taken` are its columns that other statements name. `train`: the
     rows that statistics may see; None is all. `kept`: the rows of the file that were not dropped; None is all. `drops` collects
-    the rows to drop.
+    the rows to drop; None: none may be dropped. `fitted`: the steps that the statement was in training, which new rows go through again.
     """
 
     name: str
@@ -67,7 +69,8 @@ class Scope:
     taken: frozenset[str]
     train: Indices | None
     kept: NDArray[np.bool_] | None
-    drops: list[Drop]
+    drops: list[Drop] | None
+    fitted: tuple[Transform, ...] | None = None
 
 
 Made = tuple[Frame | Constant, str, Statistics]
@@ -93,10 +96,14 @@ def unconverted(expr: Expr, scope: Scope) -> tuple[Frame, tuple[Transform, ...]]
     steps: list[Transform] = []
     for node in reversed(order):
         of = tuple(place[operand] for operand in _operands(node))
-        result, name, statistics = _make(node, [results[i] for i in of], scope)
+        before = scope.fitted[len(results)] if scope.fitted is not None else None
+        result, name, statistics = _make(node, [results[i] for i in of], scope, before)
         place[node] = len(results)
         results.append(result)
         steps.append(Transform(name, of, statistics, len(result.labels) if isinstance(result, Frame) else 0))
+        if before is not None and steps[-1].width != before.width:
+            found = f"`{node.span.words}` is {steps[-1].width} columns here, and was {before.width} in training"
+            raise fault("E0231", node.span, found, "the table must have the columns that the model was trained on")
     return _frame(results[-1], expr), tuple(steps)
 
 
@@ -104,7 +111,7 @@ def _operands(node: Expr) -> tuple[Expr, ...]:
     """The expressions that must have a value before `node` has."""
     match node:
         case Call(function=Name(id=name)) if name != "columns" and name in FUNCTIONS:
-            return tuple(arg.value for i, arg in enumerate(node.args) if _word(name, i, arg) is None)
+            return tuple(arg.value for i, arg in enumerate(node.args) if word(name, i, arg) is None)
         case Unary(value=value):
             return (value,)
         case Binary(op=op, left=left, right=right) if op in ARITHMETIC:
@@ -113,7 +120,10 @@ def _operands(node: Expr) -> tuple[Expr, ...]:
             return ()
 
 
-def _make(node: Expr, operands: list[Frame | Constant], scope: Scope) -> Made:
+def _make(node: Expr, operands: list[Frame | Constant], scope: Scope, before: Transform | None) -> Made:
+    """What a node comes to; `before`: the step that it was in training, whose columns and statistics stay."""
+    if before is not None and before.name in {"columns", "literal"}:  # the numbers of a literal are those of training rows
+        return _of_table(cast("tuple[str, ...]", before.statistics["names"][0]), node, scope)
     match node:
         case Number(text=text):
             return exact(text), "number", {"value": (float(text),)}
@@ -129,7 +139,7 @@ def _make(node: Expr, operands: list[Frame | Constant], scope: Scope) -> Made:
         case Call(function=Name(id="concat")):
             return _concat(node, operands)
         case Call(function=Name(id=name)) if name in PIPES:
-            return _piped(node, operands, scope)
+            return _piped(node, operands, scope, before)
         case Call(function=function):
             hint = f"split = {function.id}(...)" if function.id in SPLITS else did_you_mean(function.id, FUNCTIONS)
             raise fault("E0205", function.span, f"`{function.id}` is no function of the `data` section", hint)
@@ -216,56 +226,18 @@ def _concat(node: Call, operands: list[Frame | Constant]) -> Made:
     return Frame(labels, frames[0].rows, node.span, array, facts=kept, sources=sources, gap=gap), "concat", {}
 
 
-def _piped(node: Call, operands: list[Frame | Constant], scope: Scope) -> Made:
+def _piped(node: Call, operands: list[Frame | Constant], scope: Scope, before: Transform | None) -> Made:
     name, pipe = node.function.id, PIPES[node.function.id]
     if not operands or node.args[0].name is not None:
         raise fault("E0206", node.span, f"`{name}` needs columns", f"x = column |> {name}")
-    arguments: dict[str, float | str] = {}
-    values = iter(operands[1:])
-    for i, arg in enumerate(node.args[1:], 1):
-        key = _parameter(pipe, i, arg)
-        word = _word(name, i, arg)
-        value = next(values) if word is None else word
-        if key not in pipe.parameters or key in arguments:
-            takes = f"`{name}` takes {' and '.join(pipe.parameters) or 'nothing but columns'}"
-            raise fault("E0206", arg.span, takes, (did_you_mean(key, pipe.parameters) if key else "") or "leave this out")
-        if isinstance(value, str) and value not in pipe.words.get(key, ()):
-            raise fault("E0206", arg.value.span, f"`{name}` knows no `{value}`", _instead(value, pipe.words.get(key, ())))
-        if isinstance(value, Frame):
-            hint = f"{key} = 0" if key not in pipe.words else f"a number, or {', '.join(pipe.words[key])}"
-            raise fault("E0233", arg.value.span, f"`{key}` of `{name}` is one number, and this has a row for each row", hint)
-        arguments[key] = value if isinstance(value, str) else float(value)
-    for key in pipe.parameters:
-        if key not in arguments:
-            example = pipe.words[key][0] if key in pipe.words else ", ".join(pipe.parameters)
-            raise fault("E0206", node.function.span, f"`{name}` needs {key}", f"{name}({example})")
+    arguments = arguments_of(node, operands[1:])
     frame = _frame(operands[0], node.args[0].value)
-    if name == "drop_missing" and (found := gaps(frame)).any():
+    if name == "drop_missing" and scope.drops is not None and (found := gaps(frame)).any():
         scope.drops.append(Drop(found, tuple(c.name for c in frame.cells if c.gaps.any()), node.function.span))
         raise KNOWN_FAULT  # the statement is evaluated again without these rows
     train = np.arange(len(frame.rows.lines)) if scope.train is None else scope.train
-    statistics = pipe.fit(frame, train, arguments, node.function.span)
+    statistics = pipe.fit(frame, train, arguments, node.function.span) if before is None else before.statistics
     return pipe.apply(frame, statistics, node.function.span), name, statistics
-
-
-def _parameter(pipe: Pipe, i: int, arg: Arg) -> str:
-    """The parameter that the argument at a position, counted from the columns, is for; '' if there is none."""
-    if arg.name is not None:
-        return arg.name.id
-    return pipe.parameters[i - 1] if i <= len(pipe.parameters) else ""
-
-
-def _word(name: str, i: int, arg: Arg) -> str | None:
-    """The word that is given to a pipe which takes words, or None: then the argument is an expression."""
-    pipe = PIPES.get(name)
-    if pipe is None or i == 0 or not isinstance(arg.value, Name) or not pipe.words:
-        return None
-    return arg.value.id
-
-
-def _instead(word: str, known: tuple[str, ...]) -> str:
-    hint = did_you_mean(word, known)
-    return hint if hint.startswith("did") else f"a number, or {', '.join(known)}"
 
 
 def _of_table(names: tuple[str, ...], node: Expr, scope: Scope) -> Made:

@@ -13,7 +13,7 @@ from .columns import Column, Rows, Table
 from .extras import install
 
 
-def open_table(path: Path, span: Span) -> Table:
+def open_table(path: Path, span: Span | None) -> Table:
     """The table in a `.parquet` file; E0401 without pyarrow, E0405 if it is none. A column is read when it is asked for."""
     try:
         import pyarrow as arrow
@@ -35,7 +35,7 @@ def open_table(path: Path, span: Span) -> Table:
     if not rows or not names:
         raise fault("E0405", span, f"{path.name} has {len(names)} columns and {rows} rows", "add rows: there is nothing to train on")
 
-    def read(name: str, at: Span) -> tuple[Column, ...]:
+    def read(name: str, at: Span | None) -> tuple[Column, ...]:
         try:
             with parquet.ParquetFile(path) as file:
                 data = file.read(columns=[name])
@@ -50,7 +50,7 @@ def open_table(path: Path, span: Span) -> Table:
     return Table(path.name, names, read)
 
 
-def _column(data: Any, rows: Rows, name: str, span: Span) -> Column:
+def _column(data: Any, rows: Rows, name: str, span: Span | None) -> Column:
     """Numbers or labels; a null is a missing cell, and NaN is one too."""
     from pyarrow import types
 

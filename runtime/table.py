@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO, TextIO
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Span, Text
@@ -15,6 +17,7 @@ from .location import Words, located
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ENDINGS = (*SEPARATORS, ".npz", ".npy", ".parquet")
+Record = tuple[int, list[str]]  # the line on which it begins, its cells
 MARKS = (  # longer first: the mark of UTF-32 begins with that of UTF-16
     (b"\xef\xbb\xbf", "a byte order mark", "save the file as UTF-8 without a byte order mark (BOM)"),
     (b"\xff\xfe\x00\x00", "UTF-32", "save the file as UTF-8"),
@@ -43,19 +46,66 @@ def read_table(path: Text, folder: Path | None, data_root: Path | None) -> Table
         raise MlpcError(Diagnostic("E0401", path.span, f"`{path.text}`: {error.strerror}"), status=74) from error
 
 
-def parse_table(raw: bytes, name: str, separator: str, span: Span) -> Table:
+def parse_table(raw: bytes, name: str, separator: str, span: Span | None) -> Table:
     """The table in the bytes of a file shown as `name`; E0405 if they are none."""
     text = _decode(raw, name, span)
     if not text.strip():
-        raise fault("E0405", span, f"{name} is empty", "a table has a line with the names of its columns, and rows below")
-    records = _records(text, name, separator, span)
+        raise _empty(name, span)
+    return next(_tables(io.StringIO(text, newline=""), name, separator, span, None))
+
+
+def batches(file: TextIO, name: str, separator: str, span: Span | None, rows: int) -> Iterator[Table]:
+    """The table in a file, so many rows at a time, read no further than that; faults as in `parse_table`, where they are met.
+
+    The file is one of `text_of`.
+    """
+    return _tables(_lines(file, name, span), name, separator, span, rows)
+
+
+def text_of(file: BinaryIO) -> io.TextIOWrapper:
+    """A file as text in which a byte that is not UTF-8 is still there, to be found with its line."""
+    return io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def _lines(file: TextIO, name: str, span: Span | None) -> Iterator[str]:
+    """The lines of a text, as `_decode` gives them."""
+    for number, line in enumerate(file, 1):
+        if number == 1 or "\0" in line or not line.isascii():
+            _decode(line.encode("utf-8", "surrogateescape"), name, span, number)
+        yield line
+
+
+def _tables(lines: Iterable[str], name: str, separator: str, span: Span | None, most: int | None) -> Iterator[Table]:
+    """One table for every `most` rows, or for all; at least one."""
+    records = _records(lines, name, separator, span)
     start, header = next(records, (1, []))
+    if not header and not any(cells for _, cells in records):
+        raise _empty(name, span)
     _check_header(header, f"{name}:{start}", separator, span)
-    body = list(records)
-    while body and not body[-1][1]:  # empty lines at the end are no rows
-        body.pop()
-    if not body:
+    records, found = _without_empty_end(records), False
+    while body := list(islice(records, most)):
+        found = True
+        yield _table(header, body, name, span)
+    if not found:
         raise fault("E0405", span, f"{name} has a header and no row below it", "add rows: there is nothing to train on")
+
+
+def _empty(name: str, span: Span | None) -> MlpcError:
+    return fault("E0405", span, f"{name} is empty", "a table has a line with the names of its columns, and rows below")
+
+
+def _without_empty_end(records: Iterator[Record]) -> Iterator[Record]:
+    """The records but for the empty lines at the end, which are no rows."""
+    held: list[Record] = []
+    for record in records:
+        held.append(record)
+        if record[1]:
+            yield from held
+            held = []
+
+
+def _table(header: list[str], body: list[Record], name: str, span: Span | None) -> Table:
+    """The columns of some records, which all have as many cells as the header."""
     ragged = [(line, cells) for line, cells in body if len(cells) != len(header)]
     if ragged:
         line, cells = ragged[0]
@@ -91,27 +141,28 @@ def _locate(path: Text, folder: Path | None, data_root: Path | None) -> Path:
     return located(path, folder, roots, Words("E0401", "E0408", "name a file of data, like data/iris.csv"))
 
 
-def _decode(raw: bytes, name: str, span: Span) -> str:
+def _decode(raw: bytes, name: str, span: Span | None, first: int = 1) -> str:
+    """The text in bytes, of which the first are in line `first`."""
     for mark, found, hint in MARKS:
-        if raw.startswith(mark):
+        if first == 1 and raw.startswith(mark):
             raise fault(
                 "E0405", span, f"{name}:1 begins with the mark of {found}" if "UTF" in found else f"{name}:1 begins with {found}", hint
             )
     if b"\0" in raw:
-        line = raw[: raw.index(b"\0")].count(b"\n") + 1
+        line = raw[: raw.index(b"\0")].count(b"\n") + first
         raise fault("E0405", span, f"{name}:{line} holds a NUL byte", "save the file as UTF-8 text (it may be UTF-16)")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
+        line = raw[: error.start].count(b"\n") + first
         raise fault(
             "E0405", span, f"{name}:{line} holds the byte 0x{raw[error.start]:02X}, which is not UTF-8", "save the file as UTF-8"
         ) from error
 
 
-def _records(text: str, name: str, separator: str, span: Span) -> Iterator[tuple[int, list[str]]]:
+def _records(lines: Iterable[str], name: str, separator: str, span: Span | None) -> Iterator[Record]:
     """The records with the 1-based line on which each begins."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     header: list[str] = []
     while True:
         start = reader.line_num + 1
@@ -139,7 +190,7 @@ def _records(text: str, name: str, separator: str, span: Span) -> Iterator[tuple
         yield start, cells
 
 
-def _check_header(header: list[str], place: str, separator: str, span: Span) -> None:
+def _check_header(header: list[str], place: str, separator: str, span: Span | None) -> None:
     """Faults unless every column has a name of its own."""
     if not header:
         raise fault("E0405", span, f"{place}: the first line is empty", "the first line names the columns")

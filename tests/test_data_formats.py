@@ -170,6 +170,13 @@ def test_a_member_that_is_damaged() -> None:
         table(whole[:at] + bytes(b ^ 255 for b in whole[at : at + 40]) + whole[at + 40 :], "z = x", name="t.npz")
 
 
+def test_a_shape_without_its_comma_is_no_shape() -> None:  # found by the test below
+    damaged = PLAIN.replace(b"(3, 2)", b"(3 2) ")
+    assert damaged != PLAIN
+    with pytest.raises(MlpcError, match="has a header that says no type and shape"):
+        arrays.columns(damaged, "t.npy", "data", SPAN)
+
+
 @given(st.binary(max_size=60), st.integers(0, len(PLAIN)), st.integers(0, 8))
 def test_any_bytes_are_an_array_or_a_diagnosis(noise: bytes, at: int, cut: int) -> None:
     try:

@@ -16,7 +16,7 @@ TIME = re.compile(r"[0-9.]+ s\b")
 FREE = re.compile(r"[0-9.]+ .?B that are free")
 HASH = re.compile(r"\b[0-9a-f]{64}\b")
 NEAR = re.compile(r"(agree|at worst) to [0-9]e-[0-9]+( \(.*\))?")
-DECIMAL = re.compile(r"\b[0-9]+\.[0-9]{4,}\b")
+DECIMAL = re.compile(r"\b[0-9]+\.[0-9]{4,}(?:e[+-]?[0-9]+)?\b")
 
 
 def masked(text: str) -> str:

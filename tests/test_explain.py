@@ -65,6 +65,11 @@ def test_a_page_says_what_and_why_and_its_examples_are_what_they_say(code: str, 
         if name not in {"Bad", "Good"}:
             (tmp_path / "model" / name).write_text(content, "utf-8")
     kind, bad = examples["Bad"]
+    if code == "E0511":  # a run to predict by
+        (tmp_path / "models").symlink_to(Path("models").resolve())
+        monkeypatch.chdir(tmp_path)
+        Path("runs/diabetes-1").mkdir(parents=True)
+        mlpc.load("models/diabetes.mlp", ["train.epochs=1"]).train().save("runs/diabetes-1/weights.safetensors")
     if kind == "console":
         assert main(bad.split()[2:]) == 1
         assert f"error[{code}]" in capsys.readouterr().err

@@ -1,0 +1,72 @@
+"""Prediction and evaluation of rows that training has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..compiler.plan import Plan
+from ..dsl.syntax import Program
+from .chunks import Chunks
+from .columns import Table
+from .data import Dataset
+from .heads import Head
+from .kernel import Array, Arrays, allocate
+from .measure import Losses, Measures, Metrics
+from .replay import Replayed, replay
+from .threads import pinned
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """The loss and the metrics on some `rows`; `notes` say which were left out."""
+
+    rows: int
+    loss: float
+    metrics: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def predictions(
+    program: Program, dataset: Dataset, head: Head, weights: Mapping[str, Array], tables: Iterable[Table]
+) -> Iterator[tuple[Table, Array]]:
+    """Every table with what the head's plan computes for its rows, [rows, width]. A row's bits depend on that row alone.
+
+    `weights`: name -> params and states of the model.
+    """
+    plan = head.plan
+    with pinned(1), np.errstate(all="ignore"):
+        chunks = Chunks(plan, (plan.loss,), _arrays(plan, weights))
+    for table in tables:
+        found = replay(program, dataset, table, head.inputs)
+        out = np.empty((found.rows, int(plan.values[plan.loss].shape[1])), plan.precision)
+        with pinned(1), np.errstate(all="ignore"):
+            chunks.run(found.rows, found.values, {plan.loss: out})
+        yield table, out
+
+
+def evaluation(program: Program, dataset: Dataset, plan: Plan, weights: Mapping[str, Array], tables: Sequence[Table]) -> Evaluation:
+    """The loss and the metrics of the evaluation `plan` on the rows of some tables, as training measures a split."""
+    wanted = [plan.values[r].name for r in plan.inputs]
+    found = [replay(program, dataset, table, wanted, dropping=True) for table in tables]
+    values = {n: np.concatenate([part.values[n] for part in found]).astype(plan.precision, copy=False) for n in wanted}
+    losses: Losses
+    metrics: Metrics
+    with pinned(1), np.errstate(all="ignore"):
+        losses, metrics = Measures(plan, _arrays(plan, weights), {"data": values}).run()
+    return Evaluation(sum(part.rows for part in found), losses["data"], metrics["data"], _notes(found))
+
+
+def _arrays(plan: Plan, weights: Mapping[str, Array]) -> Arrays:
+    arrays = allocate(plan)
+    for tensors in (arrays.params, arrays.model_states):
+        for name, array in tensors.items():
+            array[...] = weights[name]
+    return arrays
+
+
+def _notes(found: Sequence[Replayed]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(note for part in found for note in part.notes))
