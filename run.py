@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from .compiler.graph import output_name
 from .compiler.pipeline import compile_prediction
@@ -17,10 +15,10 @@ from .compiler.render.json import numbers, plain
 from .runtime import fitted, given, sources, weights
 from .runtime.columns import Table
 from .runtime.diagnosis import NotFinite
-from .runtime.heads import Head, meant, unknown_value
+from .runtime.heads import Head, unknown_value
 from .runtime.heads import head as head_of
 from .runtime.kernel import Array
-from .runtime.new_rows import Evaluation, evaluation, predictions
+from .runtime.new_rows import Evaluation, evaluation, predicted, predictions
 from .runtime.replay import raw_columns
 from .runtime.train import Trained
 
@@ -42,7 +40,8 @@ class Run(Trained):
         `value`: another value of the model than its output. MlpcError E02xx, E04xx, E0511; a row's bits depend on that row alone.
         """
         head = self.head(value)
-        return meant(head, np.concatenate([raw for _, raw in self.predictions(head, given.tables(X, self.columns(value)))]), proba)
+        tables = given.tables(X, self.columns(value))
+        return predicted(self.model.program, self.model.dataset, head, self.params | self.states, tables, proba)
 
     def predictions(self, head: Head, tables: Iterable[Table]) -> Iterator[tuple[Table, Array]]:
         """Every table with the head's numbers for its rows, [rows, width], as the model computes them."""
@@ -50,12 +49,12 @@ class Run(Trained):
 
     def evaluate(self, data: Any) -> Evaluation:
         """The `rows`, `loss` and `metrics` of raw rows, which have their targets: in the same units as those of the run's own splits."""
-        return self.evaluate_tables(list(given.tables(data, self.measured_columns())))
+        return self.evaluate_table(next(given.tables(data, self.measured_columns(), most=None)))
 
-    def evaluate_tables(self, tables: Sequence[Table]) -> Evaluation:
-        """As `evaluate`, of tables that are read already."""
+    def evaluate_table(self, table: Table) -> Evaluation:
+        """As `evaluate`, of a table that is read already."""
         model = self.model
-        return evaluation(model.program, model.dataset, model.compilation.evaluation, self.params | self.states, tables)
+        return evaluation(model.program, model.dataset, model.compilation.evaluation, self.params | self.states, table)
 
     def head(self, value: str | None = None) -> Head:
         """The output, or another value of the model, as something to predict. MlpcError E0201 or E0511 if it is none."""

@@ -16,9 +16,9 @@ def command(args: argparse.Namespace) -> int:
     """Measures as training measures a split. Status 0; MlpcError for a run or a table that cannot be used."""
     run = load_run(Path(args.run))
     needed = run.measured_columns()
-    tables = list(source(args.data, needed))
-    told_unread(tables[0], needed)
-    found = run.evaluate_tables(tables)
+    rows = next(source(args.data, needed, most=None))
+    told_unread(rows, needed)
+    found = run.evaluate_table(rows)
     for note in found.notes:
         warn(f"note: {printable(note)}")
     if args.json:

@@ -52,14 +52,14 @@ def command(args: argparse.Namespace) -> int:
     return 0
 
 
-def source(data: str, needed: dict[str, int]) -> Iterator[Table]:
-    """The tables in a file, or in what comes from stdin as .csv."""
+def source(data: str, needed: dict[str, int], most: int | None = given.BATCH) -> Iterator[Table]:
+    """The tables in a file, or in what comes from stdin as .csv, `most` rows at a time."""
     if data != "-":
-        yield from given.tables(data, needed)
+        yield from given.tables(data, needed, most)
         return
     text = text_of(sys.stdin.buffer)
     try:
-        yield from batches(text, "stdin", ",", None, given.BATCH)
+        yield from batches(text, "stdin", ",", None, most)
     finally:
         text.detach()  # stdin is not ours to close
 

@@ -20,14 +20,14 @@ BATCH = 4096  # rows of a text that are read at a time
 HERE = "the table"  # what messages call one without a file
 
 
-def tables(data: object, needed: Mapping[str, int]) -> Iterator[Table]:
-    """The rows as one table after another; those of .csv and .tsv so many at a time. `needed`: name -> width, whose order an array has.
+def tables(data: object, needed: Mapping[str, int], most: int | None = BATCH) -> Iterator[Table]:
+    """The rows as one table after another; those of .csv and .tsv `most` at a time. `needed`: name -> width, whose order an array has.
 
     `data` is a path, an array [rows, columns], a mapping of columns, or a frame of pandas, polars or others that narwhals knows.
     MlpcError E0401 to E0409 for what is none, or cannot be read.
     """
     if isinstance(data, str | os.PathLike):
-        yield from _of_file(Path(data), needed)
+        yield from _of_file(Path(data), needed, most)
     elif isinstance(data, np.ndarray):
         yield _in_order(_columns_of_array("", cast("Any", data)), HERE, needed)
     else:
@@ -48,14 +48,14 @@ def named(data: object) -> Table:
     return Table(HERE, tuple(columns), lambda name, _: columns[name])
 
 
-def _of_file(path: Path, needed: Mapping[str, int]) -> Iterator[Table]:
+def _of_file(path: Path, needed: Mapping[str, int], most: int | None) -> Iterator[Table]:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise fault("E0401", None, f"`{path}` ends in none of {' '.join(ENDINGS)}", "save the table as .csv")
     try:
         if ending in SEPARATORS:
             with open(path, "rb") as raw, text_of(raw) as file:
-                yield from batches(file, path.name, SEPARATORS[ending], None, BATCH)
+                yield from batches(file, path.name, SEPARATORS[ending], None, most)
         elif ending == ".parquet":
             yield parquet.open_table(path, None)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,10 @@ from ..dsl.syntax import Program
 from .chunks import Chunks
 from .columns import Table
 from .data import Dataset
-from .heads import Head
+from .heads import Head, meant
 from .kernel import Array, Arrays, allocate
 from .measure import Losses, Measures, Metrics
-from .replay import Replayed, replay
+from .replay import replay
 from .threads import pinned
 
 
@@ -48,16 +48,20 @@ def predictions(
         yield table, out
 
 
-def evaluation(program: Program, dataset: Dataset, plan: Plan, weights: Mapping[str, Array], tables: Sequence[Table]) -> Evaluation:
-    """The loss and the metrics of the evaluation `plan` on the rows of some tables, as training measures a split."""
-    wanted = [plan.values[r].name for r in plan.inputs]
-    found = [replay(program, dataset, table, wanted, dropping=True) for table in tables]
-    values = {n: np.concatenate([part.values[n] for part in found]).astype(plan.precision, copy=False) for n in wanted}
+def predicted(program: Program, dataset: Dataset, head: Head, weights: Mapping[str, Array], tables: Iterable[Table], proba: bool) -> Array:
+    """What all the tables' rows are predicted to be, as `heads.meant` has it."""
+    return meant(head, np.concatenate([raw for _, raw in predictions(program, dataset, head, weights, tables)]), proba)
+
+
+def evaluation(program: Program, dataset: Dataset, plan: Plan, weights: Mapping[str, Array], table: Table) -> Evaluation:
+    """The loss and the metrics of the evaluation `plan` on the rows of a table, as training measures a split."""
+    found = replay(program, dataset, table, [plan.values[r].name for r in plan.inputs], dropping=True)
+    values = {name: array.astype(plan.precision, copy=False) for name, array in found.values.items()}
     losses: Losses
     metrics: Metrics
     with pinned(1), np.errstate(all="ignore"):
         losses, metrics = Measures(plan, _arrays(plan, weights), {"data": values}).run()
-    return Evaluation(sum(part.rows for part in found), losses["data"], metrics["data"], _notes(found))
+    return Evaluation(found.rows, losses["data"], metrics["data"], found.notes)
 
 
 def _arrays(plan: Plan, weights: Mapping[str, Array]) -> Arrays:
@@ -66,7 +70,3 @@ def _arrays(plan: Plan, weights: Mapping[str, Array]) -> Arrays:
         for name, array in tensors.items():
             array[...] = weights[name]
     return arrays
-
-
-def _notes(found: Sequence[Replayed]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(note for part in found for note in part.notes))

@@ -54,8 +54,8 @@ def parse_table(raw: bytes, name: str, separator: str, span: Span | None) -> Tab
     return next(_tables(io.StringIO(text, newline=""), name, separator, span, None))
 
 
-def batches(file: TextIO, name: str, separator: str, span: Span | None, rows: int) -> Iterator[Table]:
-    """The table in a file, so many rows at a time, read no further than that; faults as in `parse_table`, where they are met.
+def batches(file: TextIO, name: str, separator: str, span: Span | None, rows: int | None) -> Iterator[Table]:
+    """The table in a file, so many rows at a time (None: all), read no further than that; faults as in `parse_table`, where they are met.
 
     The file is one of `text_of`.
     """

@@ -19,14 +19,16 @@ LONG_FOR_A_REASON = {
     "dsl/syntax.py": "every form of the language, one after the other: a list, not a program",
 }
 
-LAYERS = ["dsl", "compiler", "runtime", "pages", "cli", "editors"]  # each may import itself and what stands left of it
+LAYERS = ["dsl", "compiler", "runtime", "pages", "report", "cli", "editors"]  # each may import itself and what stands left of it
 LIBRARIES = {  # every dependency, and the only places that may import it
     "IPython": ("__init__.py", "ipython_magic.py", "compiler/render/page"),  # an extra; the page only for a type
     "lark": ("dsl/",),
     "pygments": ("editors/pygments_lexer",),
+    "matplotlib": ("report/pictures.py",),  # an extra
     "networkx": ("compiler/", "__init__.py"),
-    "numpy": ("runtime/", "pages/", "cli/", "__init__.py", "compiler/ops", "compiler/kernels"),  # the op table has a NumPy column
+    "numpy": ("runtime/", "pages/", "report/pictures.py", "cli/", "__init__.py", "compiler/ops", "compiler/kernels"),  # the op table has a NumPy column
     "pyarrow": ("runtime/parquet.py",),  # an extra
+    "narwhals": ("runtime/given.py",),  # an extra
     "rich": ("cli/",),
     "safetensors": ("runtime/weights.py",),
     "scipy": ("compiler/kernels",),  # an extra
