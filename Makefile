@@ -9,7 +9,7 @@ BIN    := .venv/bin
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint format editors bench campaign clean
+.PHONY: help run test test-all lint format tables editors bench campaign clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ lint: .venv/installed-test  ## ruff and pyright alone
 format: .venv/installed-test  ## lay the code out and sort the imports
 	$(BIN)/ruff check --quiet --fix --select I
 	$(BIN)/ruff format
+
+tables: .venv/installed  ## rewrite the parser's tables, dsl/tables.json, after a change of the grammar
+	$(BIN)/python -m mlpc.dsl.tables
 
 editors: .venv/installed  ## rewrite the files for editors after a change of the grammar, the vocabulary or std
 	$(BIN)/python -m mlpc.editors

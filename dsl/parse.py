@@ -12,13 +12,14 @@ from typing import cast
 from lark import Lark, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from lark.parsers.lalr_parser_state import ParserState
 
-from .build import Builder, span_of
+from .build import span_of
 from .checks import Item, checked, checked_value, missing_returns, placed
 from .diagnostics import Diagnostic, MlpcError, fault, nearest
 from .faults import can_end, expected_at, syntax_fault
-from .lexing import SOURCE, Newlines, clean, read_source
+from .lexing import SOURCE, clean, read_source
 from .recovery import marks_of, place_of, repaired
 from .syntax import Assign, Definition, Expr, Import, Program, Section, Source
+from .tables import shipped
 
 FAULTS = 20  # syntax faults after which reading on tells a user nothing more
 SIZE = 8 * 2**20  # bytes of a file; a page of mathematics has thousands
@@ -85,9 +86,8 @@ def parse_expression(text: str, name: str = "--set") -> Expr:
 
 @cache
 def parser() -> Lark:
-    """The one parser of the process; made from the grammar every time, as a cached one would be an unpickled file."""
-    grammar = (Path(__file__).parent / "grammar.lark").read_text(encoding="utf-8")
-    return Lark(grammar, start=["program", "setting"], parser="lalr", lexer="contextual", postlex=Newlines(), transformer=Builder())
+    """The one parser of the process. Its tables come with mlpc: what Lark itself caches would be an unpickled file."""
+    return shipped()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,21 @@
 """The grammar is small and unambiguous. Lark resolves a shift/reduce conflict silently, so its log is read."""
 
+import json
 import logging
+from pathlib import Path
 
+import lark
 import pytest
 from lark import Lark
 from lark.exceptions import GrammarError
 from lark.utils import logger
 
 from mlpc.dsl import parse as parsing
+from mlpc.dsl import tables
 from mlpc.dsl.lexing import Newlines
 
-GRAMMAR = (parsing.Path(parsing.__file__).parent / "grammar.lark").read_text(encoding="utf-8")
+GRAMMAR = tables.GRAMMAR.read_text(encoding="utf-8")
+SHIPPED = tables.TABLES.read_text(encoding="utf-8")
 
 
 def conflicts(grammar: str, caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -55,3 +60,32 @@ def test_small() -> None:
 def test_one_parser_a_process() -> None:
     assert parsing.parser() is parsing.parser()
     assert parsing.parser().options.cache is False
+
+
+@pytest.mark.skipif(json.loads(SHIPPED)["made of"]["lark"] != lark.__version__, reason="the tables are of another Lark, and not used")
+def test_the_shipped_tables_are_those_of_the_grammar() -> None:
+    assert tables.made(tables.build(GRAMMAR)) == SHIPPED, "make tables"
+    assert parsing.parser().source_path == "<deserialized>", "and the parser is made by them"
+    assert tables.made(parsing.parser()) == SHIPPED, "all of them"
+
+
+OTHERS = {
+    "missing": None,
+    "cut short": SHIPPED[:1000],
+    "no text": b"\xff\x00",
+    "a list": "[]",
+    "of another grammar": SHIPPED.replace(json.loads(SHIPPED)["made of"]["grammar"], "0" * 64),
+    "of another Lark": SHIPPED.replace(f'"lark": "{json.loads(SHIPPED)["made of"]["lark"]}"', '"lark": "0.0.0"'),
+}
+
+
+@pytest.mark.parametrize("text", OTHERS.values(), ids=OTHERS.keys())
+def test_without_tables_of_this_grammar_and_this_lark_they_are_worked_out(
+    text: str | bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "TABLES", tmp_path / "tables.json")
+    if text is not None:
+        tables.TABLES.write_bytes(text if isinstance(text, bytes) else text.encode())
+    made = tables.shipped()
+    assert made.source_path != "<deserialized>"
+    assert tables.made(made) == tables.made(parsing.parser())
