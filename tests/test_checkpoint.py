@@ -117,6 +117,19 @@ def test_a_training_goes_on_to_the_same_bytes_from_wherever_it_was_left(tmp_path
     assert checkpoint.files(whole.path) == ()
 
 
+def test_what_is_watched_is_in_every_row_whenever_it_was_left(tmp_path) -> None:
+    m = model("adam, dropout", epochs=2)
+    (tmp_path / "whole").mkdir()
+    whole = Folder(tmp_path / "whole")
+    whole.train(m, watch=["h", "dh"])
+    for count in range(1, 8):
+        (path := tmp_path / str(count)).mkdir()
+        with pytest.raises(Interrupted):
+            Folder(path).train(m, watch=["h", "dh"], stop=after(count))
+        Folder(path).train(m, watch=["h", "dh"])
+        assert Folder(path).history() == whole.history()
+
+
 @pytest.mark.parametrize("name", ["accumulate", "early_stop, keep"])
 def test_a_training_that_is_left_at_every_turn_comes_to_the_same_bytes(tmp_path, name) -> None:
     m = model(name)

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from mlpc.pages.derivation import names as derivation_words
 from mlpc.pages.functions import derive
 from mlpc.pages.rewrites import STATEMENTS
 from mlpc.pages.words import CODES, code_text
+from mlpc.runtime.lock import locked
 
 FENCE = re.compile(r"^## ([^\n]+)\n\n```(mlp whole|mlp|csv|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECTIONS = {
@@ -70,8 +72,13 @@ def test_a_page_says_what_and_why_and_its_examples_are_what_they_say(code: str, 
         monkeypatch.chdir(tmp_path)
         Path("runs/diabetes-1").mkdir(parents=True)
         mlpc.load("models/diabetes.mlp", ["train.epochs=1"]).train().save("runs/diabetes-1/weights.safetensors")
+    if code in {"E0507", "E0508"}:  # a run to go on with
+        (tmp_path / "models").symlink_to(Path("models").resolve())
+        monkeypatch.chdir(tmp_path)
+        assert main(["run", "models/iris.mlp", "--set", "train.epochs=1"]) == 0
     if kind == "console":
-        assert main(bad.split()[2:]) == 1
+        with locked(Path("runs/iris-1")) if code == "E0508" else nullcontext():  # where another trains
+            assert main(bad.split()[2:]) == 1
         assert f"error[{code}]" in capsys.readouterr().err
         return
     memory = "2GB" if code == "E0501" else "80%"
