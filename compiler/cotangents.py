@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .constants import Number
+from .constants import Number, settle
 from .ir import Node
 from .ops import call
 
@@ -202,6 +202,8 @@ def put_back(scalar: Scalar, node: Node, kept: Collection[Node] = ()) -> Node:
     number, ir = scalar.number, node.ir
     if scalar == Scalar():
         return node
+    if settle(number) is None:  # no float64 holds it: the step is to say so, not the plan
+        number = math.inf if number > 0 else -math.inf
     if node.op == "broadcast" and node not in kept:
         return ir.make("broadcast", put_back(scalar, node.args[0], kept), **dict(node.attrs))
     if number < 0 and node.op == "sub" and node not in kept:

@@ -73,7 +73,7 @@ TITLES: dict[str, str] = {
     "E0503": "the loss is not a finite number",
     "E0504": "a library is not installed",
     "E0505": "the run cannot be used",
-    "E0506": "the run's folder is taken",
+    "E0506": "the place is taken",
     "E0507": "the run cannot go on",
     "E0508": "another process trains in the run's folder",
     "E0510": "the file is there already",

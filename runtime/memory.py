@@ -15,9 +15,9 @@ from ..compiler.plan import Plan
 from ..compiler.settings import Settings
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from .accumulation import update_plan
+from .expand import expand
 from .kernel import lay_out
 from .measure import measuring_bytes
-from .program import expand
 from .steps import SECTIONS
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -58,6 +58,7 @@ def predict(plan: Plan, evaluation: Plan, rows: Mapping[str, int], settings: Set
     if settings.accumulate > 1:
         mean = numbers + sum(s.count for s in plan.model_states)
         parts.append(("the mean of several batches", mean * itemsize + _arena(update_plan(plan), ("update",), 1, itemsize)))
+    parts.append(("the last good state", (1 + len(plan.states)) * numbers * itemsize))
     if settings.keep is not None:
         parts.append(("the params of the best epoch", numbers * itemsize))
     return Prediction(tuple(parts))

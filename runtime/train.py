@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -24,8 +24,9 @@ from .nonfinite import Guard
 from .observe import flat_finite
 from .program import MODEL_STATES, PARAMS
 from .progress import Entry, Interrupted, Progress, Snapshot, restored, snapshot, undone
-from .steps import Sampler, set_symbols, steps
+from .steps import Sampler, Step, set_symbols, steps
 from .threads import pinned, single, suitable
+from .watch import Watch
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoints
@@ -75,6 +76,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     stop: Callable[[], bool] | None = None,
     on_nan: Callable[[NotFinite], None] | None = None,
+    watch: Collection[str] = (),
 ) -> Trained:
     """Trains `plan` on the train split and measures every split by `evaluation`. `threads` None: what suits the plan.
 
@@ -82,9 +84,10 @@ def train(
     `since`: a snapshot of this training, to go on from. After `max_seconds` the step that is running is the last, and ends the epoch.
     `checkpoints` take a snapshot where one is due, and where `stop()` is true, which is asked between batches: then `Interrupted` is
     raised. `NotFinite`, E0503 (status 3), at the first step whose loss is not a finite number, with the last good state; with `on_nan`
-    that is called, once, and the training goes on.
+    that is called, once, and the training goes on. `watch`: values or lines whose numbers the history has; E0201 for one that is not there.
     """
     begun = time.perf_counter()
+    watched = Watch(plan, watch)
     rows = train_rows(dataset)
     settings = settings.scheduled(rows)
     threads = threads or suitable(plan)
@@ -130,12 +133,14 @@ def train(
             if checkpoints is not None:
                 checkpoints.save(snapshot(plan, progress, arrays, sampler, time.perf_counter() - begun))
 
-        def end_epoch() -> str:
+        def end_epoch(step: Step | None = None) -> str:
             with undone(arrays), single(threads):
-                losses, metrics = measures.run(between)
+                losses, metrics = measures.run(between if not watched.names else lambda: None)  # what is watched is there but once
             losses |= {"train": progress.weighted / progress.seen}
             losses, metrics = {split: losses[split] for split in data}, {split: metrics.get(split, {}) for split in data}
             entry = {"epoch": sampler.epoch_of(progress.step), "step": progress.step, "loss": losses, "metrics": metrics}
+            if watched.names and step is not None:
+                entry["watch"] = watched.after(step, arrays)
             if on_epoch:
                 on_epoch(entry)
             return progress.end_epoch(entry, settings, arrays)
@@ -149,7 +154,7 @@ def train(
                 save()  # what it begins with may not be there when it goes on
             if progress.measured < progress.step and (progress.seen == rows or progress.step == settings.steps):
                 stopped = end_epoch()
-            for step in () if stopped else steps(plan, arrays, data["train"], rows, settings, sampler=sampler):
+            for step in () if stopped else steps(plan, arrays, data["train"], rows, settings, keep=watched.registers, sampler=sampler):
                 with undone(arrays) if step.group is not None else nullcontext():
                     loss = step.run(plan.loss, between)
                 if not math.isfinite(loss):
@@ -161,7 +166,7 @@ def train(
                 if late and not last and progress.seen < rows:
                     save()  # as it goes on, the epoch does not end here
                 if progress.seen == rows or last or late:
-                    stopped = end_epoch() or ("time" if late and not last else "")
+                    stopped = end_epoch(step) or ("time" if late and not last else "")
                 if stopped or last:
                     break
                 between()
