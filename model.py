@@ -25,15 +25,16 @@ from .compiler.trace import Trace
 from .dsl.diagnostics import Diagnostic, MlpcError, fault
 from .dsl.parse import read_file, read_program
 from .dsl.syntax import Program
-from .run import Run, run_of, trained_of
+from .run import Run, of, run_of, trained_of
 from .runtime import fitted, memory, run_folder, sources, weights
-from .runtime.data import Dataset, read
+from .runtime.data import Dataset, read, read_folds
+from .runtime.expand import expand
 from .runtime.extras import refuse_without_libraries
 from .runtime.gradcheck import Report, check
 from .runtime.kernel import Array, lay_out
 from .runtime.link import linked
 from .runtime.lints import lints
-from .runtime.program import expand
+from .runtime.overfit import Overfit, overfit
 from .runtime.progress import Snapshot
 from .runtime.selection import without
 from .runtime.steps import SECTIONS
@@ -103,7 +104,7 @@ class Model(Shown):
         plan = self.plan
         itemsize = 8 if plan.precision == "float64" else 4
         layout = lay_out(expand(plan, SECTIONS, plan.batch, (plan.loss,)), itemsize)
-        kept = sum(_count(line.shape, plan.batch) * itemsize for line in plan.forward if line.kept)
+        kept = sum(math.prod(plan.batch if isinstance(d, str) else d for d in x.shape) * itemsize for x in plan.forward if x.kept)
         return Footprint(plan.batch, sum(line.flops for line in plan.lines), kept, layout.arena_bytes, layout.unshared_bytes)
 
     def diff(self, other: Model, *, prediction: bool = False) -> Difference:
@@ -133,6 +134,8 @@ class Model(Shown):
         since: Snapshot | None = None,
         checkpoints: Checkpoints | None = None,
         stop: Callable[[], bool] | None = None,
+        on_nan: Callable[[MlpcError], None] | None = None,
+        watch: Collection[str] = (),
     ) -> Run:
         """Trains from the start. `threads` None: as many as the plan is worth. `max_memory`: `2GB`, or a share of what is available.
 
@@ -140,13 +143,22 @@ class Model(Shown):
         weights or params and states by name, to begin with. After `max_seconds` it ends as if that were its last step.
         `since`: a snapshot of this training, to go on from; `checkpoints` take one where it is due, and where `stop()` is true, which is
         asked between batches and ends it by `Interrupted`.
-        MlpcError E0501, E0504 or E0505 before it starts, E0503 when the loss is not finite.
+        `watch`: values or lines whose norms and histograms `history` has. MlpcError E0201, E0501, E0504 or E0505 before it starts;
+        E0503 when the loss is not finite, with `.trained`, the run as it last was: `on_nan(error)` is called instead, once, if it is given.
         """
         self.refuse_what_cannot_run(max_memory)
         start = None if init is None else self.beginning(init)
-        trained = train(self.plan, self.compilation.evaluation, self.dataset, self.settings, on_epoch=on_epoch, on_step=on_step,
-                        threads=threads, start=start, max_seconds=max_seconds, since=since, checkpoints=checkpoints, stop=stop)  # fmt: skip
-        return run_of(self, trained)
+        with of(self):
+            return run_of(self, train(
+                self.plan, self.compilation.evaluation, self.dataset, self.settings, on_epoch=on_epoch, on_step=on_step,
+                threads=threads, start=start, max_seconds=max_seconds, since=since, checkpoints=checkpoints, stop=stop,
+                on_nan=on_nan, watch=watch,
+            ))  # fmt: skip
+
+    def overfit(self, rows: int = 8) -> Overfit:
+        """Whether it can learn so many training rows alone, and what to look at if not."""
+        goals = graphs.targets(self.graph)
+        return overfit(self.plan, self.compilation.evaluation, self.dataset, self.settings, goals, rows)
 
     def beginning(self, init: str | os.PathLike[str] | Mapping[str, Array]) -> dict[str, Array]:
         """The params and states of a run's folder, a file of weights or a mapping, if they are this model's; else MlpcError E0505."""
@@ -188,12 +200,19 @@ def load(path: str | os.PathLike[str], overrides: Iterable[str] = (), *, data_ro
 
     MlpcError with every fault that can be found.
     """
-    began = time.perf_counter()
-    place = Path(path)
-    root = Path(data_root) if data_root is not None else None
-    overrides = tuple(overrides)
-    program = override(_whole(read_file(place), place.name, place, place.parent, root), overrides)
-    return _assembled(program, overrides, place.parent, root, began)
+    return _in_file(path, overrides, data_root)[0]
+
+
+def load_folds(
+    path: str | os.PathLike[str], folds: int, overrides: Iterable[str] = (), *, data_root: str | os.PathLike[str] | None = None
+) -> tuple[Model, ...]:
+    """As `load`, a model for each of so many folds of the train and val rows: the fold is its `val`, and the test rows are in none.
+
+    What the pipes learn of the data, they learn of the other folds. MlpcError E0406 if there cannot be so many.
+    """
+    if folds < 2:
+        raise fault("E0406", None, f"{folds} fold{'s' * (folds != 1)}: of one, nothing else could be trained on", "two folds or more")
+    return _in_file(path, overrides, data_root, folds)
 
 
 def load_copy(path: Path, beneath: Path, overrides: Iterable[str], *, data_folder: Path, data_root: str | None) -> Model:
@@ -201,7 +220,7 @@ def load_copy(path: Path, beneath: Path, overrides: Iterable[str], *, data_folde
     began = time.perf_counter()
     overrides = tuple(overrides)
     program = override(_whole(read_file(path), path.name, path, path.parent, beneath), overrides)
-    return _assembled(program, overrides, data_folder, Path(data_root) if data_root is not None else None, began)
+    return _assembled(program, overrides, data_folder, Path(data_root) if data_root is not None else None, began)[0]
 
 
 def loads(text: str, folder: str | os.PathLike[str] | None = None, overrides: Iterable[str] = ()) -> Model:
@@ -210,7 +229,7 @@ def loads(text: str, folder: str | os.PathLike[str] | None = None, overrides: It
     place = Path(folder) if folder is not None else None
     overrides = tuple(overrides)
     program = override(_whole(text, "model.mlp", None, place, None), overrides)
-    return _assembled(program, overrides, place, None, began)
+    return _assembled(program, overrides, place, None, began)[0]
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
@@ -234,6 +253,17 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     return run_of(model, trained_of(said["trained"], params, states, run_folder.history_in(place)))
 
 
+def _in_file(
+    path: str | os.PathLike[str], overrides: Iterable[str], data_root: str | os.PathLike[str] | None, folds: int = 0
+) -> tuple[Model, ...]:
+    began = time.perf_counter()
+    place = Path(path)
+    root = Path(data_root) if data_root is not None else None
+    overrides = tuple(overrides)
+    program = override(_whole(read_file(place), place.name, place, place.parent, root), overrides)
+    return _assembled(program, overrides, place.parent, root, began, folds)
+
+
 def _whole(text: str | bytes, name: str, path: Path | None, folder: Path | None, data_root: Path | None) -> Program:
     """The program with all that it imports. Where it has faults of syntax, those of its imports are raised with them."""
     program, faults = read_program(text, name, path)
@@ -243,28 +273,27 @@ def _whole(text: str | bytes, name: str, path: Path | None, folder: Path | None,
     return program
 
 
-def _assembled(program: Program, overrides: tuple[str, ...], folder: Path | None, data_root: Path | None, began: float) -> Model:
-    """Names and settings first, which the data needs; then data; then the plans. Faults of all three are raised together."""
+def _assembled(
+    program: Program, overrides: tuple[str, ...], folder: Path | None, data_root: Path | None, began: float, folds: int = 0
+) -> tuple[Model, ...]:
+    """Names and settings first, which the data needs; then data; then the plans, of each fold. Faults of all three are raised together."""
     with undisturbed():
         known = survey(program)
         reading = time.perf_counter()
         try:
             seed = known.settings.seed if known.settings else 0
-            dataset = read(program, folder, targets=graphs.targets(known.graph), seed=seed, data_root=data_root)
+            targets = graphs.targets(known.graph)
+            if folds:
+                datasets = read_folds(program, folder, folds, targets=targets, seed=seed, data_root=data_root)
+            else:
+                datasets = (read(program, folder, targets=targets, seed=seed, data_root=data_root),)
         except MlpcError as error:
             found = told(program, (*known.faults, *error.diagnostics))
             rest = without(program, error.diagnostics)
             if rest is None:
                 raise MlpcError(*found, status=error.status) from None
-            return _assembled(rest, overrides, folder, data_root, began)
+            return _assembled(rest, overrides, folder, data_root, began, folds)
         done = time.perf_counter()
-        compilation = compile(program, dataset.schema)
+        compiled = [compile(program, dataset.schema) for dataset in datasets]
     seconds = {"data": done - reading, "compile": time.perf_counter() - began - (done - reading)}
-    return Model(program, dataset, compilation, seconds, overrides)
-
-
-def _count(shape: tuple[int | str, ...], rows: int) -> int:
-    total = 1
-    for size in shape:
-        total *= rows if isinstance(size, str) else size
-    return total
+    return tuple(Model(program, dataset, found, seconds, overrides) for dataset, found in zip(datasets, compiled, strict=True))

@@ -12,7 +12,8 @@ from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Program
 from . import verify
 from .assembly import evaluation_plan, prediction_plan, training_plan
-from .derivation import Derivation, derivations
+from .derivation import Derivation
+from .derive import derivations
 from .graph import Graph
 from .ir import Node, Rules
 from .lints import lints

@@ -7,7 +7,9 @@ making only: f0, f1, ... are functions and v0, v1, ... are what they take.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
@@ -16,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler.ops import TABLE
-from ..compiler.plan import Attrs, Plan, Step
+from ..compiler.plan import Attrs, Plan
 from .buffers import ALIGNMENT, Layout, assign
+from .expand import expand
 from .init import draw, generator
-from .program import GRADIENTS, MODEL_STATES, PARAMS, Copy, Program, expand, ranges, state_ranges
+from .program import GRADIENTS, MODEL_STATES, PARAMS, Copy, Program, ranges, state_ranges
 
 Array = NDArray[Any]
 Look = Callable[[int, int, Array], None]  # of a register of the plan, which piece of it, and its value, as it has just been made
@@ -129,27 +132,6 @@ def arena(layout: Layout) -> Array:
     return raw[skip : skip + layout.arena_bytes]
 
 
-def evaluate(steps: Iterable[Step], environment: Mapping[int, Array], rows: int = 0, seed: int = 0) -> dict[int, Array]:
-    """The reference: every step on arrays of its own. `environment` holds the leaves, numbers and symbols in float64.
-
-    An operation is in float64 until one of its operands is an array of the plan's precision. Draws are the first of their streams.
-    """
-    found = dict(environment)
-    for step in steps:
-        row = TABLE[step.op]
-        attrs = {k: tuple(rows if d == "N" else d for d in v) if isinstance(v, tuple) else v for k, v in step.attrs}
-        if row.kind == "random":
-            attrs["stream"] = generator(seed, f"draw:{attrs['stream']}")
-        dtype = min((found[a].dtype for a in step.args), key=lambda d: d.itemsize)
-        args = [np.asarray(found[a], dtype) for a in step.args]
-        if row.kind == "view":
-            found[step.out] = cast("Callable[..., Array]", row.numpy)(*args, **attrs)
-        else:
-            out = found[step.out] = np.empty(cast("tuple[int, ...]", row.shape([a.shape for a in args], attrs)), dtype)
-            cast("Callable[..., Array]", row.numpy)(*args, out=out, **attrs)
-    return found
-
-
 class _Storage:
     """The array of every register: `wide` in float64 for what is static or a scalar, `narrow` in the plan's precision."""
 
@@ -237,6 +219,18 @@ def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | Non
     parts = set(program.inner.values())  # of an operation that the plan has as one
     piece = {part: (register, k) for register, parts in program.pieces.items() for k, part in enumerate(parts)} if look else {}
     wide, narrow, dtype, kinds = storage.wide, storage.narrow, storage.dtype, program.kinds
+    draws = Counter(str(dict(s.attrs)["stream"]) for s in program.calls if TABLE[s.op].kind == "random")
+    replays: dict[str, np.random.Generator] = {}
+
+    def stream_of(name: str) -> np.random.Generator:
+        """The generator of a draw; of one that is computed again another, which is set to where that one stood."""
+        if name in replays:
+            return replays[name]
+        stream = arrays.stream(name)
+        if draws[name] > 1:
+            replays[name] = deepcopy(stream)
+            source.call(_set_to, (replays[name], stream), None)
+        return stream
 
     def cast_once(register: int) -> Array:
         """The register in the plan's precision; a scalar is cast in every run, where it is first wanted."""
@@ -267,7 +261,7 @@ def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | Non
                 args = [
                     storage.spread(a, narrow[step.out].shape) if kinds[r] == "static" else a for a, r in zip(args, step.args, strict=True)
                 ]
-            drawn = (("stream", arrays.stream(str(attrs["stream"]))),) if row.kind == "random" else step.attrs
+            drawn = (("stream", stream_of(str(attrs["stream"]))),) if row.kind == "random" else step.attrs
             source.call(function, args, narrow[step.out], drawn)
         else:
             shape = cast("tuple[int, ...]", program.values[step.out].shape)
@@ -283,6 +277,11 @@ def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | Non
             else:
                 source.call(look, shown, None)
     return "\n".join(["def run():", *(source.lines or ["    pass"])]) + "\n", source.names
+
+
+def _set_to(replay: np.random.Generator, stream: np.random.Generator) -> None:
+    """Lets `replay` draw what `stream` is about to draw."""
+    replay.bit_generator.state = stream.bit_generator.state
 
 
 def _refresh(held: Array, x: Array, function: Callable[..., Array], attrs: dict[str, Any]) -> None:

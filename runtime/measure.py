@@ -11,8 +11,8 @@ import numpy as np
 from ..compiler.plan import Plan
 from ..compiler.rowwise import parts
 from .chunks import HEIGHTS, Chunks
+from .expand import expand
 from .kernel import Array, Arrays, Kernel, lay_out
-from .program import expand
 
 Losses = dict[str, float]
 Metrics = dict[str, dict[str, Any]]  # split -> name -> a number or a matrix as nested lists

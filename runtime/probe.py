@@ -15,8 +15,8 @@ import numpy as np
 from ..compiler.ops import TABLE
 from ..compiler.plan import Plan, Step
 from .init import Draw, draw, generator
-from .kernel import Array, evaluate
 from .program import ranges, state_ranges
+from .reference import Array, evaluate
 
 # Operations without a scale of their own: they go straight, or bend in proportion to their operand, which two step sizes show.
 # All others (exp, tanh, softmax) bend over a distance of about 1, whatever the size of the operand.

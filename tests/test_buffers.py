@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Step, Value
 from mlpc.runtime.buffers import ALIGNMENT, assign
-from mlpc.runtime.kernel import evaluate
+from mlpc.runtime.reference import evaluate
 
 ROWS, LEAVES = 3, 2
 UNARY, BINARY = ("neg", "exp", "tanh", "sigmoid"), ("add", "sub", "mul", "max")

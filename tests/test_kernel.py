@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 import mlpc
 from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Line, ParamSpec, Plan, StateSpec, Step, Value
-from mlpc.runtime.kernel import Kernel, allocate, evaluate
-from mlpc.runtime.program import PIECE, STATES, expand
+from mlpc.runtime.expand import PIECE, expand
+from mlpc.runtime.kernel import Kernel, allocate
+from mlpc.runtime.program import STATES
+from mlpc.runtime.reference import evaluate
 from mlpc.runtime.threads import pinned
 
 
