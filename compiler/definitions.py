@@ -7,8 +7,9 @@ from what the body does with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault
 from ..dsl.syntax import (
@@ -31,18 +32,28 @@ from .vocabulary import BUILTINS, FUNCTIONS, RESERVED, WORDS
 VALUE, FUNCTION, INITIALIZER = "value", "function", "initializer"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Function:
-    """A definition with where it lives (`user` or `std`) and the kind of each parameter."""
+    """What a file can call: a name, its kind (`fn block update`) and where it lives (`user` or `std`); `read` gives the rest, once."""
 
-    definition: Definition
+    name: str
+    kind: str
     home: str
-    kinds: Mapping[str, str]
+    read: Callable[[], tuple[Definition, Mapping[str, str]]] = field(repr=False)
 
     @property
-    def name(self) -> str:
-        """What it is called by."""
-        return self.definition.name.id
+    def definition(self) -> Definition:
+        """The text of it, as syntax."""
+        return self._read[0]
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """The kind of each parameter."""
+        return self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[Definition, Mapping[str, str]]:
+        return self.read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,7 @@ class Library:
 
     def names(self, *kinds: str) -> list[str]:
         """All callable names, of some kinds (`fn block update builtin`)."""
-        defined = [f.name for f in (*self.user.values(), *self.std.values()) if f.definition.kind in kinds]
+        defined = [f.name for f in (*self.user.values(), *self.std.values()) if f.kind in kinds]
         return sorted({*defined, *(BUILTINS if "builtin" in kinds else ())})
 
     def unknown(self, name: Name, values: Iterable[str] = ()) -> Diagnostic:
@@ -215,7 +226,7 @@ def _not_callable(name: Name, lib: Library, home: str, values: Iterable[str]) ->
     function = lib.find(name.id, home)
     if function is None and name.id not in BUILTINS:
         return lib.unknown(name, values)
-    if function is not None and function.definition.kind == "update":
+    if function is not None and function.kind == "update":
         return Diagnostic("E0205", name.span, f"`{name.id}` is an update, not a function", f"it stands in `train`: optimizer = {name.id}")
     return None
 

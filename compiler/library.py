@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 
 import networkx as nx
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean
-from ..dsl.parse import parse
-from ..dsl.syntax import Assign, Call, Definition, Expr, Name, Param, Prime, Program, Return, State, walk
+from ..dsl.lexing import read_source
+from ..dsl.parse import parse_definition
+from ..dsl.syntax import Assign, Call, Definition, Expr, Name, Param, Prime, Program, Return, Source, State, walk
 from .definitions import (
     FUNCTION,
     INITIALIZER,
@@ -28,6 +30,7 @@ from .imports import files_of, import_faults
 from .vocabulary import BUILTINS, RESERVED
 
 ARTICLES = {"fn": "a fn", "block": "a block", "update": "an update"}
+HEAD = re.compile(r"^(?P<kind>fn|block|update) +(?P<name>[A-Za-z_][A-Za-z0-9_]*)", re.MULTILINE)  # of a definition, in std
 
 
 def library(program: Program) -> Library:
@@ -69,10 +72,23 @@ def _spread(broken: set[str], user: Mapping[str, Function]) -> None:
 
 @functools.cache
 def standard() -> Mapping[str, Function]:
-    """The standard library, parsed once a process."""
-    texts = sorted((p for p in files("mlpc.std").iterdir() if p.name.endswith(".mlp")), key=lambda p: p.name)
-    definitions = [d for p in texts for d in parse(p.read_text("utf-8"), f"std/{p.name}").definitions]
-    return _collect(definitions, "std", {})[0]
+    """The standard library by name. Its files are searched for heads of definitions; what follows a head is parsed when it is asked for."""
+    found: dict[str, Function] = {}
+    for path in sorted((p for p in files("mlpc.std").iterdir() if p.name.endswith(".mlp")), key=lambda p: p.name):
+        source = read_source(path.read_bytes(), f"std/{path.name}")
+        heads = list(HEAD.finditer(source.text))
+        for head, end in zip(heads, [*(h.start() for h in heads[1:]), len(source.text)], strict=True):
+            read = functools.partial(_read, source, head.start(), end, found)
+            found[head["name"]] = Function(head["name"], head["kind"], "std", read)
+    return found
+
+
+def _read(source: Source, start: int, end: int, std: Mapping[str, Function]) -> tuple[Definition, Mapping[str, str]]:
+    """A definition of std with the kinds of its parameters, for which those that it calls are read too."""
+    d = parse_definition(source, start, end)
+    kinds = {p.name.id: VALUE for p in d.parameters}
+    _infer_kinds(d, kinds, lambda name: std[name].kinds if name in std else None)
+    return d, kinds
 
 
 def _collect(
@@ -101,11 +117,19 @@ def _collect(
         faults.append(Diagnostic("E0208", by_name[path[0]].name.span, round_trip, hint))
         circular |= set(circle)
     kinds = {name: {p.name.id: VALUE for p in d.parameters} for name, d in by_name.items()}
-    known = {name: dict(f.kinds) for name, f in std.items()} | kinds
+
+    def known(name: str) -> Mapping[str, str] | None:
+        return kinds[name] if name in kinds else std[name].kinds if name in std else None
+
     calls.remove_nodes_from(circular)
     for name in reversed(list(nx.topological_sort(calls))):  # callees first
         _infer_kinds(by_name[name], kinds[name], known)
-    return {name: Function(by_name[name], home, kinds[name]) for name in by_name}, faults, circular | unusable
+    made = {n: Function(n, d.kind, home, functools.partial(_given, d, kinds[n])) for n, d in by_name.items()}
+    return made, faults, circular | unusable
+
+
+def _given(d: Definition, kinds: Mapping[str, str]) -> tuple[Definition, Mapping[str, str]]:
+    return d, kinds
 
 
 def _name_faults(d: Definition, by_name: Mapping[str, Definition]) -> Iterator[Diagnostic]:
@@ -127,7 +151,7 @@ def _name_faults(d: Definition, by_name: Mapping[str, Definition]) -> Iterator[D
         seen.append(p.name.id)
 
 
-def _infer_kinds(d: Definition, kinds: dict[str, str], known: Mapping[str, Mapping[str, str]]) -> None:
+def _infer_kinds(d: Definition, kinds: dict[str, str], known: Callable[[str], Mapping[str, str] | None]) -> None:
     """A parameter is a function where the body applies it or passes it as one; an initialiser where it stands after `~`."""
     for statement in d.body:
         if isinstance(statement, (Param, State)):
@@ -138,7 +162,7 @@ def _infer_kinds(d: Definition, kinds: dict[str, str], known: Mapping[str, Mappi
             for call in (e for e in walk(expr) if isinstance(e, Call)):
                 if call.function.id in kinds:
                     kinds[call.function.id] = FUNCTION
-                callee = known.get(call.function.id) or {p: builtin_kind(call.function.id, p) for p in BUILTINS.get(call.function.id, {})}
+                callee = known(call.function.id) or {p: builtin_kind(call.function.id, p) for p in BUILTINS.get(call.function.id, {})}
                 for name, arg in zip(callee, (a for a in call.args if a.name is None), strict=False):
                     if isinstance(arg.value, Name) and arg.value.id in kinds and callee[name] in {FUNCTION, INITIALIZER}:
                         kinds[arg.value.id] = callee[name]
@@ -192,7 +216,7 @@ def _check_names(
     if d.kind != "block":
         for call in (e for e in walk(expr) if isinstance(e, Call) and e.function.id not in functions):
             callee = lib.find(call.function.id, function.home)
-            if callee is not None and callee.definition.kind == "block":
+            if callee is not None and callee.kind == "block":
                 message = f"`{call.function.id}` is a block, which owns params, and `{d.name.id}` is {ARTICLES[d.kind]}, which owns none"
                 faults.append(Diagnostic("E0107", call.function.span, message, f"make it  block {d.name.id}(...) {{ ... return ... }}"))
     yield from faults

@@ -49,7 +49,7 @@ def lower_update(low: Lowering, settings: Settings) -> Update:
     """The update that `train.optimizer` calls. Faults are told at the call or in the user's own definition."""
     call = settings.optimizer
     function = low.lib.find(call.function.id)
-    assert function is not None and function.definition.kind == "update"
+    assert function is not None and function.kind == "update"
     d = function.definition
     ir = low.ir
     symbols = {s: ir.leaf("symbol", (), name=s) for s in ("step", "epoch")}

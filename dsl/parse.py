@@ -74,6 +74,20 @@ def read_file(path: Path) -> bytes:
         raise fault("E0502", None, f"{path}: {reason}") from None
 
 
+def parse_definition(source: Source, start: int, end: int) -> Definition:
+    """The one definition in [start, end) of a text, with its places in the whole of it; MlpcError with the faults of the text."""
+    token = SOURCE.set(source)
+    try:
+        items = parser().parse(" " * start + source.text[start:end] + "\n", start="program")
+    except UnexpectedInput:
+        parse(source.text, source.name, source.path)
+        raise
+    finally:
+        SOURCE.reset(token)
+    (found,) = cast(tuple[Definition], items)
+    return found
+
+
 def parse_expression(text: str, name: str = "--set") -> Expr:
     """One expression, as on the right of `=`; MlpcError with every fault found."""
     reading = _read(read_source(text, name), "setting")

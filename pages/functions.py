@@ -102,7 +102,7 @@ def _one_value(name: str, function: Function | None) -> str | None:
     """The parameter of a function that has one, beside those with a default."""
     if function is not None:
         parameters = function.definition.parameters
-        alone = function.definition.kind == "fn" and parameters and all(p.default is not None for p in parameters[1:])
+        alone = function.kind == "fn" and parameters and all(p.default is not None for p in parameters[1:])
         first = parameters[0].name.id if parameters else ""
         return first if alone and parameters[0].default is None and function.kinds.get(first) == VALUE else None
     signature: Mapping[str, str | None] = BUILTINS.get(name, {})

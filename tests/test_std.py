@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from mlpc.compiler import library
 from mlpc.compiler.facts import NOTHING, ONEHOT, SIMPLEX
 from mlpc.compiler.pipeline import compile
 from mlpc.compiler.schema import DataValue, Schema
+from mlpc.dsl.diagnostics import MlpcError
 from mlpc.dsl.parse import parse
-from mlpc.dsl.syntax import Assign, Call, Name, Param, Prime, State, walk
+from mlpc.dsl.syntax import Assign, Call, Name, Param, Prime, Source, State, walk
 
 from .interpret import run
 
@@ -127,6 +129,75 @@ def test_with_every_function_of_std_renamed_the_plans_are_the_same(model, renami
     after = compiled(changed, inputs)
     assert essence(after.training) == essence(before.training)
     assert essence(after.evaluation) == essence(before.evaluation)
+
+
+# --- std is read where it is reached ------------------------------------------------------------
+
+
+def shape(value):
+    """Syntax with all its places, as nested tuples that can be compared; a source as its name and its text."""
+    if isinstance(value, Source):
+        return value.name, value.text
+    if is_dataclass(value):
+        return type(value).__name__, *(shape(getattr(value, f.name)) for f in fields(value))
+    return tuple(map(shape, value)) if isinstance(value, tuple) else value
+
+
+@pytest.fixture
+def fresh():
+    library.standard.cache_clear()
+    yield library.standard
+    library.standard.cache_clear()
+
+
+def read_of(std):
+    return {name for name, f in std.items() if "_read" in vars(f)}
+
+
+def test_a_definition_read_alone_is_that_of_the_whole_file(fresh):
+    whole = [d for path in STD for d in parse(path.read_text("utf-8"), f"std/{path.name}").definitions]
+    assert list(fresh()) == [d.name.id for d in whole], "the index knows each, in order"
+    eager, faults, broken = library._collect(whole, "std", {})
+    assert (faults, broken) == ([], set())
+    for d in whole:
+        found = fresh()[d.name.id]
+        assert shape(found.definition) == shape(d)
+        assert found.definition.span.line == d.span.line
+        assert (found.name, found.kind, found.home, dict(found.kinds)) == (d.name.id, d.kind, "std", dict(eager[d.name.id].kinds))
+
+
+def test_only_what_a_file_reaches_is_read(fresh):
+    compiled((ROOT / "models" / "iris.mlp").read_text("utf-8"), GALLERY["iris"])
+    assert read_of(fresh()) == {
+        "accuracy", "adam", "confusion", "cosine", "cross_entropy", "dense", "half_cosine", "l2", "relu", "softmax",
+    }  # fmt: skip
+
+
+def test_what_is_reached_takes_along_what_it_calls(fresh):
+    assert dict(fresh()["hard_swish"].kinds) == {"x": "value"}
+    assert read_of(fresh()) == {"hard_swish", "hard_sigmoid", "relu6"}
+
+
+def test_names_are_known_without_reading_what_they_mean(fresh):
+    shadowing = "fn gelu(x) = x\n" + WIDER
+    note = compiled(shadowing, [("x", 2, NOTHING), ("y", 3, ONEHOT)]).notes
+    assert note == ("`gelu` here shadows the standard library's",)
+    with pytest.raises(MlpcError, match="did you mean `softplus`"):
+        compiled(WIDER.replace("act = sigmoid", "act = softpluss"), [("x", 2, NOTHING), ("y", 3, ONEHOT)])
+    assert not read_of(fresh()) & {"gelu", "softplus"}
+
+
+def test_a_fault_in_the_text_of_std_is_told_with_its_line(fresh, tmp_path, monkeypatch):
+    for path in STD:
+        text = path.read_text("utf-8")
+        (tmp_path / path.name).write_text(text.replace("fn gelu(x) = x *", "fn gelu(x) = x * *"), "utf-8")
+    monkeypatch.setattr(library, "files", lambda package: tmp_path)
+    line = (ROOT / "std" / "activations.mlp").read_text("utf-8").split("fn gelu(")[0].count("\n") + 1
+    with pytest.raises(MlpcError) as caught:
+        _ = fresh()["gelu"].definition
+    assert [(d.code, d.span and (d.span.source.name, d.span.line)) for d in caught.value.diagnostics] == [
+        ("E0103", ("std/activations.mlp", line))
+    ]
 
 
 # --- formulas against NumPy ----------------------------------------------------------------------
