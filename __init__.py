@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
     from .compiler.plan import Plan
     from .dsl.diagnostics import MlpcError
-    from .model import Model, load, load_run, loads
+    from .model import Model, load, load_folds, load_run, loads
     from .run import Run
 
     __version__: str
 
-__all__ = ["MlpcError", "Model", "Plan", "Run", "__version__", "load", "load_run", "loads"]
+__all__ = ["MlpcError", "Model", "Plan", "Run", "__version__", "load", "load_folds", "load_run", "loads"]
 
 _HOMES = {
-    "MlpcError": "dsl.diagnostics", "Model": "model", "Plan": "compiler.plan", "Run": "run", "load": "model", "load_run": "model",
-    "loads": "model",
+    "MlpcError": "dsl.diagnostics", "Model": "model", "Plan": "compiler.plan", "Run": "run", "load": "model", "load_folds": "model",
+    "load_run": "model", "loads": "model",
 }  # fmt: skip
 
 

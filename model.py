@@ -11,17 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .compiler import graph as graphs
-from .compiler.derivation import Derivation, called
-from .compiler.difference import Difference, Subject, difference
 from .compiler.footprint import Footprint
 from .compiler.imports import import_faults
-from .compiler.pipeline import Compilation, compile, compile_prediction, derive, undisturbed
+from .compiler.pipeline import Compilation, compile, compile_prediction, undisturbed
 from .compiler.plan import Line, Plan
 from .compiler.render.page import Row, Shown
-from .compiler.sayings import sayings
 from .compiler.settings import Settings, override
 from .compiler.survey import survey, told
-from .compiler.trace import Trace
 from .dsl.diagnostics import Diagnostic, MlpcError, fault
 from .dsl.parse import read_file, read_program
 from .dsl.syntax import Program
@@ -30,19 +26,21 @@ from .runtime import fitted, memory, run_folder, sources, weights
 from .runtime.data import Dataset, read, read_folds
 from .runtime.expand import expand
 from .runtime.extras import refuse_without_libraries
-from .runtime.gradcheck import Report, check
 from .runtime.kernel import Array, lay_out
 from .runtime.link import linked
 from .runtime.lints import lints
-from .runtime.overfit import Overfit, overfit
 from .runtime.progress import Snapshot
 from .runtime.selection import without
 from .runtime.steps import SECTIONS
-from .runtime.trace import trace
 from .runtime.train import OnEpoch, OnStep, train
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what a training does not need is imported by the methods that do
+    from .compiler.derivation import Derivation
+    from .compiler.difference import Difference, Subject
+    from .compiler.trace import Trace
     from .runtime.checkpoint import Checkpoints
+    from .runtime.gradcheck import Report
+    from .runtime.overfit import Overfit
 
 MOST_MEMORY = "80%"
 
@@ -109,9 +107,14 @@ class Model(Shown):
 
     def diff(self, other: Model, *, prediction: bool = False) -> Difference:
         """What separates this model's plan, settings and data from another's. `prediction`: only the lines from the inputs to the output."""
+        from .compiler.difference import difference
+
         return difference(self._subject(prediction), other._subject(prediction))
 
     def _subject(self, prediction: bool) -> Subject:
+        from .compiler.difference import Subject
+        from .compiler.sayings import sayings
+
         said = tuple(sayings(self.program, self.settings, self.dataset.schema))
         if prediction:
             return Subject(self.plan.title, self.prediction, None, tuple(s for s in said if s[0] == "data"))
@@ -119,6 +122,9 @@ class Model(Shown):
 
     def why(self, name: str) -> Derivation:
         """How a line of the plan, called by its name or its id, comes about. MlpcError E0201 if there is no such line."""
+        from .compiler.derivation import called
+        from .compiler.derive import derive
+
         plan, found = derive(self.program, self.dataset.schema)
         return found[called(plan, name).id]
 

@@ -103,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
 
     runs = _bare(commands, "runs", "list runs, or compare two", "mlpc runs --by test.accuracy")
     runs.add_argument("paths", metavar="PATH", nargs="*", help="folders of runs, or runs (default: runs); of two runs, what separates them")
-    runs.add_argument("--by", metavar="COLUMN", help="the best first: test.accuracy, val.loss, seconds; else the oldest first")
+    runs.add_argument("--by", metavar="COLUMN", help="the best first: test.accuracy, val.loss, time; else the oldest first")
     runs.add_argument("--reverse", action="store_true", help="the other way round")
 
     latex = "the plan as a document for pdflatex, its lines as equations"

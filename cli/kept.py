@@ -24,8 +24,11 @@ from .load import json_text, overrides_of
 from .results import directions, labelled
 
 
-def begin(args: argparse.Namespace, model: Model, settings: list[dict[str, str]]) -> Path | None:
-    """The new folder that `--out` asks for, with model, settings and plan in it; None for `--no-out`. MlpcError E0506, OSError."""
+def begin(args: argparse.Namespace, model: Model, settings: list[dict[str, str]], fold: int | None = None) -> Path | None:
+    """The new folder that `--out` asks for, with model, settings and plan in it; None for `--no-out`. MlpcError E0506, OSError.
+
+    `fold` is the number of the one that is held out.
+    """
     if args.no_out:
         return None
     folder = run_folder.empty(Path(args.out)) if args.out is not None else run_folder.numbered(Path(args.file).stem)
@@ -37,6 +40,7 @@ def begin(args: argparse.Namespace, model: Model, settings: list[dict[str, str]]
         "settings": settings,
         "title": model.plan.title,
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "epochs": model.settings.epochs,
         "parameters": sum(p.count for p in model.plan.params),
         "rows": dict(model.dataset.schema.rows),
         "classes": labelled(model),
@@ -46,7 +50,7 @@ def begin(args: argparse.Namespace, model: Model, settings: list[dict[str, str]]
     source = run_folder.put_source(folder, model.program)
     run_folder.put(folder / run_folder.PLAN, plain(plan_page(model.plan, model.footprint)) + "\n")
     run_folder.put(folder / run_folder.PLAN_DOCUMENT, json_text(plan_document(model.plan, model.footprint)))
-    told |= {"source": source.relative_to(folder).as_posix(), "threads": args.threads}
+    told |= {"source": source.relative_to(folder).as_posix(), "threads": args.threads, "fold": fold}
     write_file(folder / run_folder.SETTINGS, json_text(told).encode())  # last and whole: where it is, a run was begun
     return folder
 
@@ -66,6 +70,6 @@ def end(folder: Path, run: Run, document: dict[str, Any]) -> None:
     """The weights, some predictions, and what `mlpc run --json` prints. OSError."""
     model = run.model
     run.save(folder / run_folder.WEIGHTS)
-    found = predictions(model.graph, model.compilation.evaluation, model.dataset, run.params, run.states)
+    found = predictions(model.program, model.graph, model.compilation.evaluation, model.dataset, run.params, run.states)
     write_file(folder / run_folder.PREDICTIONS, json_text(found).encode())
     write_file(folder / run_folder.RUN, json_text(document).encode())

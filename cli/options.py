@@ -19,6 +19,11 @@ def count(text: str) -> int:
     return _whole(text, 0)
 
 
+def folds(text: str) -> int:
+    """A whole number of at least 2: of one fold, nothing else could be trained on."""
+    return _whole(text, 2)
+
+
 def rows(text: str) -> int | None:
     """A whole number of at least 1, or `all`, which is None."""
     return None if text == "all" else _whole(text, 1)

@@ -4,38 +4,49 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..compiler.settings import optimizer_text
-from ..dsl.diagnostics import printable
+from ..dsl.diagnostics import MlpcError, printable, render
 from ..model import Model
 from ..run import Run
 from ..runtime import memory, run_folder
 from ..runtime.checkpoint import Found
+from ..runtime.diagnosis import NotFinite
 from ..runtime.kernel import Array
 from ..runtime.lock import locked
 from ..runtime.progress import Interrupted
 from ..runtime.run_folder import flat
 from ..runtime.train import Entry, OnEpoch, OnStep
+from ..runtime.watch import refuse_unknown
 from . import kept
 from .environment import environment
 from .load import model_of, warn, write, write_json
 from .plan import settings_of
-from .results import closing, confusions, curve, number, table
-from .signals import wish_to_stop
+from .results import closing, confusions, curve, number, table, watched_text
+from .signals import name_of, wish_to_stop
 
 
 def command(args: argparse.Namespace) -> int:
     """Trains and prints what came of it. Status 0; 3 with E0503 if the loss is not finite; 130 or 143 if it was asked to stop."""
     if args.resume is not None:
         return _resumed(args)
+    if args.folds is not None:
+        from . import folds
+
+        return folds.command(args)
     model = model_of(args)
     model.refuse_what_cannot_run(args.max_memory)
+    refuse_unknown(model.plan, args.watch, "--watch")
+    if args.overfit is not None:
+        from .overfit import answer
+
+        return answer(model, args.overfit, args.json)
     init = model.beginning(args.init) if args.init is not None else None
     if args.dry_run:
         return rehearse(args, model)
@@ -78,12 +89,23 @@ def _train(
     with wish_to_stop() as wish:
         try:
             before = (found.snapshot.history if found.snapshot is not None else ()) if args.resume is not None else None
-            with _watchers(args, model, folder, before) as (on_epoch, on_step):
+            with watchers(args, model, folder, before) as (on_epoch, on_step):
                 run = model.train(on_epoch=on_epoch, on_step=on_step, threads=threads, max_memory=args.max_memory, init=init,
-                                  max_seconds=longest, since=found.snapshot, checkpoints=checkpoints, stop=wish)  # fmt: skip
+                                  max_seconds=longest, since=found.snapshot, checkpoints=checkpoints, stop=wish,
+                                  on_nan=_told_of if args.on_nan == "warn" else None, watch=args.watch)  # fmt: skip
             done = document(model, run, args.every, folder)
             if folder is not None:
                 kept.end(folder, run, done)
+        except NotFinite as error:
+            run = cast("Run", error.trained)
+            done = {**document(model, run, args.every, folder), "not_finite": error.document}
+            if folder is not None:
+                kept.end(folder, run, done)
+            if args.json:
+                write_json(done)
+            elif folder is not None:
+                write(f"\nkept in {printable(str(folder))}: the weights after step {run.steps}")
+            raise
         except Interrupted as interrupted:
             warn(stopped_text(interrupted, wish.number, folder))
             return 128 + wish.number
@@ -91,6 +113,8 @@ def _train(
             if folder is not None and not isinstance(error, BrokenPipeError):
                 error.add_note(f"what was saved is whole; when that is mended, to go on:  mlpc run --resume {printable(str(folder))}")
             raise
+    if run.notes:
+        warn("\n".join(f"note: {printable(note)}" for note in run.notes))
     if args.json:
         write_json(done)
         return 0
@@ -101,6 +125,11 @@ def _train(
     return 0
 
 
+def _told_of(error: MlpcError) -> None:
+    """A loss that is not finite, as a warning."""
+    warn("\n".join(render(replace(d, severity="warning")) for d in error.diagnostics))
+
+
 def resumed_text(found: Found) -> str:
     """Where a run goes on."""
     return f"goes on after step {found.snapshot.step}" if found.snapshot is not None else "has no checkpoint: begins again from the start"
@@ -108,8 +137,8 @@ def resumed_text(found: Found) -> str:
 
 def stopped_text(interrupted: Interrupted, number: int, folder: Path | None) -> str:
     """Where a run was left, and how to go on."""
-    i, by = interrupted, "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
-    lines = [f"stopped by {by} after step {i.step} of {i.steps}, in epoch {i.epoch} of {i.epochs}"]
+    i = interrupted
+    lines = [f"stopped by {name_of(number)} after step {i.step} of {i.steps}, in epoch {i.epoch} of {i.epochs}"]
     lines.append(f"to go on:  mlpc run --resume {printable(str(folder))}" if folder is not None else "nothing is kept: --no-out")
     return "\n".join(lines)
 
@@ -157,8 +186,12 @@ def document(model: Model, run: Run, every: int | None, folder: Path | None) -> 
         "seconds": {**model.seconds, **run.seconds},
         "threads": run.threads,
         "weights_sha256": run.weights_sha256,
+        "not_finite_steps": run.not_finite,
+        "notes": list(run.notes),
         "environment": environment(),
     }
+    if any("watch" in entry for entry in run.history):
+        made["watch"] = [{"epoch": entry["epoch"], "step": entry["step"], **entry["watch"]} for entry in run.history if "watch" in entry]
     if every:
         made["history"] = [entry for entry in run.history if entry["epoch"] % every == 0 or entry["epoch"] == run.epochs]
     return made
@@ -184,7 +217,7 @@ def header(model: Model, init: str | None = None) -> str:
 
 
 @contextmanager
-def _watchers(
+def watchers(
     args: argparse.Namespace, model: Model, folder: Path | None, before: tuple[Entry, ...] | None
 ) -> Generator[tuple[OnEpoch, OnStep | None]]:
     """What is told of epochs and steps: the history of the folder, then the screen: a bar on a terminal, lines elsewhere.
@@ -204,6 +237,9 @@ def _watchers(
             told.append(shown)
         elif not args.json:
             told.append(_lines(model.settings.epochs, args.every or 1))
+
+        if args.watch and not args.json:
+            told.append(_watched(model.settings.epochs, args.every or 1))
 
         def on_epoch(entry: Entry) -> None:
             for tell in told:
@@ -226,5 +262,18 @@ def _lines(epochs: int, every: int) -> OnEpoch:
             write("  ".join(["epoch".rjust(6), *(name.rjust(10) for name in numbers)]))
         write("  ".join([str(epoch).rjust(6), *(number(v).rjust(max(10, len(name))) for name, v in numbers.items())]))
         sys.stdout.flush()
+
+    return on_epoch
+
+
+def _watched(epochs: int, every: int) -> OnEpoch:
+    """Prints a line for each value that `--watch` names, after each `every`-th epoch and the last."""
+
+    def on_epoch(entry: Entry) -> None:
+        if not entry["epoch"] % every or entry["epoch"] == epochs:
+            wide = max(map(len, entry["watch"]))
+            for name, seen in entry["watch"].items():
+                write(f"{'':6}  {name.ljust(wide)}  {watched_text(seen)}")
+            sys.stdout.flush()
 
     return on_epoch

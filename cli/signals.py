@@ -12,6 +12,11 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def name_of(number: int) -> str:
+    """What a person calls the signal."""
+    return "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+
+
 class Wish:
     """`number`: of the signal that asked to stop, or 0."""
 

@@ -27,6 +27,7 @@ from .train import Entry, OnEpoch
 
 SOURCE, SETTINGS, PLAN, PLAN_DOCUMENT, RUN = "source", "settings.json", "plan.txt", "plan.json", "run.json"
 HISTORY, HISTORY_LINES, PREDICTIONS, WEIGHTS = "history.csv", "history.jsonl", "predictions.json", weights.FILE
+FOLDS, SWEEP = "folds.json", "sweep.json"  # of a folder that holds the folders of several runs
 REPORT = "report.html"  # if it is asked for
 PARENT = Path("runs")  # in the current folder
 SHOWN = 5  # entries of a folder that a message names
@@ -131,8 +132,11 @@ def weights_in(path: Path) -> Path:
     """The file of weights that a path means, which is a run's folder or the file itself. MlpcError E0505 for a folder without one."""
     if path.is_dir() and not (path / WEIGHTS).exists():
         begun = (path / SETTINGS).exists()
-        message = f"{path} has no {WEIGHTS}" + (": its training has not ended" if begun else "")
-        raise fault("E0505", None, message, "" if begun else "name the folder of a run: runs/iris-1")
+        within = next((place.parent for place in sorted(path.glob(f"*/{WEIGHTS}"))), None)
+        message = f"{path} has no {WEIGHTS}" + (": its training has not ended" if begun else ": it holds several runs" if within else "")
+        raise fault(
+            "E0505", None, message, f"name one of them: {within}" if within else "" if begun else "name the folder of a run: runs/iris-1"
+        )
     return path / WEIGHTS if path.is_dir() else path
 
 

@@ -67,15 +67,15 @@ def read_split(statement: Assign) -> Split:
     return Split(name.id, tuple((key, shares[key] / total) for key in NAMES if key in shares), call.span, group)
 
 
-def deal(split: Split, rows: int, labels: Indices | None, seed: int) -> dict[str, Indices]:
-    """The rows of each split, ascending. `labels` [rows] holds the class or the group of each row.
+def deal(split: Split, rows: int, labels: Indices | None, seed: int, purpose: str = "split") -> dict[str, Indices]:
+    """The rows of each split, ascending. `labels` [rows] holds the class or the group of each row, `purpose` names the random stream.
 
     `stratified` deals each class by itself, `grouped` whole groups. E0406 where a split comes out without a row.
     """
     if split.kind == "grouped":
         assert labels is not None
-        return _deal_groups(split, labels, seed)
-    order = np.arange(rows) if split.kind == "ordered" else generator(seed, "split").permutation(rows)
+        return _deal_groups(split, labels, generator(seed, purpose))
+    order = np.arange(rows) if split.kind == "ordered" else generator(seed, purpose).permutation(rows)
     decks = [order]
     if split.kind == "stratified":
         assert labels is not None
@@ -106,10 +106,10 @@ def counts(rows: int, shares: list[Fraction]) -> list[int]:
     return whole
 
 
-def _deal_groups(split: Split, labels: Indices, seed: int) -> dict[str, Indices]:
+def _deal_groups(split: Split, labels: Indices, draw: np.random.Generator) -> dict[str, Indices]:
     """Whole groups, the largest first and equals shuffled, each to the split that has the least part of its rows so far."""
     groups, sizes = np.unique(labels, return_counts=True)
-    shuffled = generator(seed, "split").permutation(len(groups))
+    shuffled = draw.permutation(len(groups))
     parts = [(name, share) for name, share in split.shares if share]
     if len(groups) < len(parts):
         count = f"{len(groups)} group{'s' * (len(groups) != 1)}"
