@@ -1,0 +1,207 @@
+"""`mlpc sweep`: the same model with every combination of some settings, each a run of its own in a process of its own; one table."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..compiler.imports import files_of
+from ..dsl.diagnostics import did_you_mean, fault, printable
+from ..model import Model
+from ..runtime import memory, run_folder
+from ..runtime.atomic import write_file
+from .environment import environment
+from .grid import Combination, Grid, checked, grid, short
+from .load import json_text, tell, warn, write, write_json
+from .processes import DONE, NOT_BEGUN, STOPPED, Outcome, outcomes
+from .results import directions, number
+from .signals import name_of, wish_to_stop
+
+IO = 74
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What the table is sorted by: `split.name`, whether a larger one is better, and why it is this one."""
+
+    name: str
+    larger: bool
+    why: str
+
+
+def command(args: argparse.Namespace) -> int:
+    """Runs all combinations and prints the table. Status 0 if one of them came to its end; else that of the first; 130 or 143."""
+    asked = [*args.set, *([f"train.seed={args.seed}"] if args.seed is not None else [])]
+    found = grid(asked)
+    runs, models = checked(args, found, tell)
+    by = sorted_by(args.by, models)
+    folder = None
+    if not args.no_out:
+        folder = run_folder.empty(Path(args.out)) if args.out is not None else run_folder.numbered(f"{Path(args.file).stem}-sweep")
+    jobs = min(len(runs), args.jobs or _jobs(runs, args.max_memory))
+    if not args.json:
+        write(heading(found, runs, models, by, jobs, args.folds))
+        sys.stdout.flush()
+    stamp = _stamp(models[0])
+    with wish_to_stop() as wish:
+        ended = outcomes(args, runs, folder, jobs, wish, lambda: _stamp(models[0]) == stamp, lambda o, n: _progress(o, n, len(runs), by))
+        stopped = wish.number
+    ranked = sorted(ended, key=lambda o: _rank(o, by))
+    told = document(models[0], found, ranked, by, folder)
+    if folder is not None:
+        write_file(folder / run_folder.SWEEP, json_text(told).encode())
+    if args.json:
+        write_json(told)
+    else:
+        write("\n" + table(found, ranked, by))
+        for line in (*_notes(models[0], by), *([f"kept in {printable(str(folder))}/<run>"] if folder is not None else [])):
+            write(line)
+    if stopped:
+        count = sum(o.status not in (NOT_BEGUN, *STOPPED) for o in ended)
+        warn(
+            f"stopped by {name_of(stopped)}: {count} of {len(runs)} runs had ended"
+            + (f"; to go on with one:  mlpc run --resume {folder}/<run>" if folder else "")
+        )
+        return 128 + stopped
+    statuses = [o.status for o in ended]
+    return IO if IO in statuses else DONE if DONE in statuses else abs(statuses[0])
+
+
+def sorted_by(asked: str | None, models: Sequence[Model]) -> Column:
+    """What --by asks for; else what `keep` watches, else val.loss, else train.loss: never by itself a number of the test split.
+
+    MlpcError E0302 for a column that there is not, or of which nobody can tell what is better.
+    """
+    model = models[0]
+    there = run_folder.history_columns(model.compilation.evaluation, dict(model.dataset.schema.rows))[2:]
+    better = directions(model)
+    if asked is None:
+        keep = model.settings.keep
+        if keep is not None and keep.split != "test":
+            return Column(f"{keep.split}.{keep.name}", keep.larger, "what `keep` watches")
+        return Column("val.loss", False, "") if "val.loss" in there else Column("train.loss", False, "there are no val rows")
+    name, _, way = (part.strip() for part in asked.partition(","))
+    if name not in there:
+        raise fault("E0302", None, f"`--by {name}`: a run has no such number", did_you_mean(name, there))
+    known = better[name.partition(".")[2]]
+    if way not in ("", "max", "min") or (not way and known is None):
+        found = f"and this is `{way}`" if way else "and of this one nothing says which"
+        raise fault("E0302", None, f"`--by {asked}`: the best is the `max` or the `min`, {found}", f"--by {name},max, or --by {name},min")
+    return Column(name, way == "max" if way else known == "larger", "")
+
+
+def heading(found: Grid, runs: Sequence[Combination], models: Sequence[Model], by: Column, jobs: int, folds: int | None) -> str:
+    """What is swept, how many runs that is, and what will be looked at."""
+    drawn = f", drawn from {found.size:,}" if len(runs) < found.size else ""
+    each = f", each of {folds} folds" if folds else ""
+    at_once = f"{jobs} at a time" if jobs > 1 else "one after the other"
+    lines = [f"{printable(models[0].plan.title)}   {len(runs)} combinations{drawn}{each} · {at_once}"]
+    lines += [f"   {short(key)} = {', '.join(values)}" for key, values in found.axes]
+    why = f": {by.why}" if by.why else ""
+    lines.append(f"   the best by {by.name}, the {'larger' if by.larger else 'smaller'} the better{why}")
+    return "\n".join(printable(line) for line in lines)
+
+
+def document(model: Model, found: Grid, ranked: Sequence[Outcome], by: Column, folder: Path | None) -> dict[str, Any]:
+    """The sweep for scripts, the best first. The numbers of the test split are in it only if --by names one."""
+    return {
+        "title": model.plan.title,
+        "out": str(folder) if folder is not None else None,
+        "by": by.name,
+        "better": "larger" if by.larger else "smaller",
+        "grid": {key: list(values) for key, values in found.axes},
+        "runs": [
+            {
+                "run": o.run.number,
+                "set": dict(o.run.values),
+                "status": None if o.status == NOT_BEGUN else o.status,
+                "reason": o.reason or None,
+                "scores": {name: value for name, value in o.scores.items() if _shown(name, by)},
+                **({"sd": {n: v for n, v in o.document["sd"].items() if _shown(n, by)}} if o.status == DONE and "sd" in o.document else {}),
+                **{
+                    name: o.document.get(name)
+                    for name in ("out", "epochs", "kept_epoch", "stopped", "seconds", "threads", "weights_sha256")
+                },
+            }
+            for o in ranked
+        ],
+        "environment": environment(),
+    }
+
+
+def table(found: Grid, ranked: Sequence[Outcome], by: Column) -> str:
+    """A run a line, the best first, and why where one has no numbers."""
+    swept = found.swept
+    scores = next((list(o.scores) for o in ranked if o.scores), [])
+    spread = any(o.status == DONE and "sd" in o.document for o in ranked)
+    names = [by.name, *(name for name in scores if name != by.name and _shown(name, by))]
+    head = ["run", *map(short, swept), by.name, *(["± sd"] if spread else []), *names[1:]]
+    rows = [head]
+    for o in ranked:
+        values = dict(o.run.values)
+        cells = [str(o.run.number), *(values[key] for key in swept)]
+        if o.status == DONE:
+            numbers_ = [number(o.scores[name]) for name in names]
+            sd = [number(o.document["sd"][by.name])] if spread else []
+            rows.append([*cells, numbers_[0], *sd, *numbers_[1:]])
+        else:
+            rows.append([*cells, o.reason])
+    rows = [[printable(cell) for cell in cells] for cells in rows]
+    fixed = 1 + len(swept)
+    whole = [cells for cells in rows if len(cells) == len(head)]
+    widths = [max(len(cells[i]) for cells in (rows if i < fixed else whole)) for i in range(len(head))]
+    lines: list[str] = []
+    for cells in rows:
+        reason = len(cells) < len(head)
+        shown = [c.rjust(w) for c, w in zip(cells[:fixed], widths, strict=False)]
+        rest = cells[fixed:] if reason else [c.rjust(max(w, 10)) for c, w in zip(cells[fixed:], widths[fixed:], strict=True)]
+        lines.append("  ".join([*shown, *rest]).rstrip())
+    return "\n".join(lines)
+
+
+def _progress(outcome: Outcome, count: int, of: int, by: Column) -> None:
+    """A line on stderr as a run ends, in whatever order they do."""
+    said = f"{by.name} {number(outcome.scores[by.name])}" if outcome.status == DONE else outcome.reason
+    warn(f"{count}/{of}  run {outcome.run.number}: {printable(said)}")
+
+
+def _rank(o: Outcome, by: Column) -> tuple[int, float, int]:
+    """The best first, then what is not a number, then what has none; of equals the earlier in the grid."""
+    value = o.scores.get(by.name)
+    if value is None:
+        return 2, 0.0, o.run.number
+    return (1, 0.0, o.run.number) if math.isnan(value) else (0, -value if by.larger else value, o.run.number)
+
+
+def _shown(name: str, by: Column) -> bool:
+    """What is looked at by many runs is chosen by: so the test split stays out, but for what --by names."""
+    return not name.startswith("test.") or name == by.name
+
+
+def _notes(model: Model, by: Column) -> Iterator[str]:
+    rows = dict(model.dataset.schema.rows)
+    if by.name.startswith("test."):
+        yield "chosen by the test split: its numbers no longer say how the best of these does on new rows"
+    elif rows.get("test"):
+        yield "the test split is not shown: what is chosen by it is no longer measured by it; it is in the run's folder"
+    if by.name.startswith("train.") and "val" not in rows:
+        yield "without val rows nothing says which generalises: split = random(train = 0.7, val = 0.15, test = 0.15), or --folds 5"
+
+
+def _jobs(runs: Sequence[Combination], most: str) -> int:
+    """As many as the cores have threads for, and the memory room."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    room = memory.parse_size(most) // max(1, *(run.bytes for run in runs))
+    return max(1, min(cores // max(run.threads for run in runs), room))
+
+
+def _stamp(model: Model) -> list[tuple[int, int] | None]:
+    """What changes when the model's file or one that it imports is written to."""
+    paths = [Path(file.source.path) for file in files_of(model.program) if file.source.path]
+    return [(s.st_mtime_ns, s.st_size) if p.exists() and (s := p.stat()) else None for p in paths]
