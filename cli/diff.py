@@ -1,4 +1,4 @@
-"""`mlpc diff`: what separates the plans of two files."""
+"""`mlpc diff`: what separates the plans of two files, or of two runs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..compiler.render.difference import difference_document, difference_rows
-from ..dsl.diagnostics import MlpcError, printable
-from ..model import Model, load
+from ..dsl.diagnostics import MlpcError, fault, printable
+from ..model import Model, load, load_run
+from ..runtime.record import is_run
 from .load import overrides_of, warn, write_json
 from .main import FAULT, OK
 from .terminal import show
@@ -20,7 +21,7 @@ def command(args: argparse.Namespace) -> int:
     faults: list[MlpcError] = []
     for file in (args.file, args.other):
         try:
-            models.append(load(Path(file), overrides_of(args), data_root=args.data_root))
+            models.append(model_at(Path(file), args))
         except MlpcError as error:
             warn(f"{printable(file)}:\n{error}" if not faults else f"\n{printable(file)}:\n{error}")
             faults.append(error)
@@ -33,3 +34,14 @@ def command(args: argparse.Namespace) -> int:
     else:
         show(list(difference_rows(found)))
     return FAULT if args.exit_code and not found.same else OK
+
+
+def model_at(place: Path, args: argparse.Namespace) -> Model:
+    """The model of a file, or that of a run's folder, whose settings are what they were."""
+    if not is_run(place):
+        return load(place, overrides_of(args), data_root=args.data_root)
+    if overrides_of(args):
+        raise fault(
+            "E0505", None, f"{place} is a run, whose settings are what they were", "leave --set and --seed away, or name its model file"
+        )
+    return load_run(place).model

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ..compiler.graph import report_items
+from ..compiler.library import library
 from ..compiler.render.curve import losses as drawn
 from ..compiler.render.text import amount
-from ..compiler.stopping import Criterion
+from ..compiler.stopping import Criterion, direction
 from ..dsl.diagnostics import printable
 from ..dsl.syntax import Name, walk
 from ..model import Model
@@ -59,6 +60,19 @@ def classes_of(model: Model, name: str) -> tuple[str, ...]:
     return classes[0] if classes else ("0", "1")
 
 
+def labelled(model: Model) -> dict[str, list[str]]:
+    """The classes of every matrix of the report, by its name."""
+    shapes = {v.id: v.shape for v in model.compilation.evaluation.values}
+    matrices = [name for name, register in model.compilation.evaluation.reports if len(shapes[register]) == 2]
+    return {name: list(classes_of(model, name)) for name in matrices}
+
+
+def directions(model: Model) -> dict[str, str | None]:
+    """Of the loss and of each item of the report whether a larger or a smaller one is better, None where nothing says so."""
+    lib, words = library(model.program), {True: "larger", False: "smaller", None: None}
+    return {"loss": "smaller"} | {name: words[direction(item, lib)] for name, item in report_items(model.program)}
+
+
 def matrix(title: str, rows: list[Any], labels: tuple[str, ...]) -> str:
     """A square matrix of counts with its classes, rows true and columns predicted; any other with numbers alone."""
     square = bool(rows) and all(isinstance(row, list) and len(row) == len(rows) for row in rows)
@@ -88,9 +102,21 @@ def closing(model: Model, run: Run) -> str:
     told = [f"stopped after epoch {run.epochs} of {model.settings.epochs}: {why[run.stopped]}"] if run.stopped else []
     if model.settings.keep is not None:
         told.append(f"kept epoch {run.kept_epoch} of {run.epochs}, the best by {_watched(model.settings.keep)}")
+    if run.not_finite:
+        told.append(f"the loss was not finite in {run.not_finite} of {run.steps} steps")
     threads = f"{run.threads} thread{'s' * (run.threads != 1)}"
     cost = f"{took} · {threads} · {amount(model.footprint.peak)} of intermediate values"
     return "\n".join([*told, cost, f"weights sha256 {run.weights_sha256}"])
+
+
+def watched_text(seen: dict[str, Any]) -> str:
+    """What `--watch` says of a value: norm, range, mean, and ten even parts of the range as bars."""
+    odd = f"  {seen['not_finite']} not finite" if seen["not_finite"] else ""
+    if seen["norm"] is None:
+        return f"no finite number{odd}"
+    most = max(seen["histogram"])
+    bars = "".join(" ▁▂▃▄▅▆▇█"[-(-8 * n // most)] for n in seen["histogram"])
+    return "  ".join(f"{key} {seen[key]:<11.5g}" for key in ("norm", "min", "mean", "max")) + f"  {bars}{odd}"
 
 
 def _watched(c: Criterion | None) -> str:

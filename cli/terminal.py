@@ -40,6 +40,11 @@ def page_width() -> int:
     return max(NARROWEST, min(WIDTH, shutil.get_terminal_size((WIDTH, 1)).columns)) if _terminal() else WIDTH
 
 
+def room() -> int | None:
+    """Columns of the terminal; None where there is none, and a table may be as wide as it is."""
+    return max(NARROWEST, shutil.get_terminal_size((WIDTH, 1)).columns) if _terminal() else None
+
+
 def coloured(rows: Iterable[Row]) -> str:
     """The rows with escapes, as many as the terminal understands."""
     from rich.console import Console  # it takes longer to import than a page to print

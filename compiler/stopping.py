@@ -56,7 +56,7 @@ def criterion(key: str, e: Expr, program: Program, lib: Library) -> Criterion | 
     if name.id != "loss" and name.id not in items:
         hint = did_you_mean(name.id, ("loss", *items))
         raise fault("E0302", name.span, f"`{name.id}` is neither `loss` nor a name of the report", hint)
-    known = False if name.id == "loss" else _direction(items[name.id], lib)
+    known = False if name.id == "loss" else direction(items[name.id], lib)
     said = _said(placed[1], key) if len(placed) == 2 else None
     shown = f"{split.id}.{name.id}"
     if known is None and said is None:
@@ -66,6 +66,13 @@ def criterion(key: str, e: Expr, program: Program, lib: Library) -> Criterion | 
         hint = f"leave `{'max' if said else 'min'}` out"
         raise fault("E0302", placed[1].span, f"a {'larger' if known else 'smaller'} `{name.id}` is better", hint)
     return Criterion(split.id, name.id, bool(known if said is None else said), watched.span, patience_text=patience)
+
+
+def direction(item: Arg, lib: Library) -> bool | None:
+    """Whether a larger one is better: of a metric of std true, of a loss of std false, of one's own None."""
+    found = lib.find(item.value.function.id) if isinstance(item.value, Call) else None
+    place = found.definition.span.source.name if found is not None and found.home == "std" else ""
+    return {LARGER: True, SMALLER: False}.get(place)
 
 
 def unwatchable(criteria: Iterable[Criterion | None], low: Lowering, schema: Schema) -> Iterator[Diagnostic]:
@@ -84,13 +91,6 @@ def unwatchable(criteria: Iterable[Criterion | None], low: Lowering, schema: Sch
         if isinstance(node, Node) and any(size != 1 for size in node.shape):
             shape = ", ".join(map(str, node.shape))
             yield Diagnostic("E0302", c.span, f"`{c.name}` is [{shape}], and only a number can be better", "watch a number: val.loss")
-
-
-def _direction(item: Arg, lib: Library) -> bool | None:
-    """Whether a larger one is better: of a metric of std true, of a loss of std false, of one's own None."""
-    found = lib.find(item.value.function.id) if isinstance(item.value, Call) else None
-    place = found.definition.span.source.name if found is not None and found.home == "std" else ""
-    return {LARGER: True, SMALLER: False}.get(place)
 
 
 def _said(e: Expr, key: str) -> bool:

@@ -16,12 +16,13 @@ TIME = re.compile(r"[0-9.]+ s\b")
 FREE = re.compile(r"[0-9.]+ .?B that are free")
 HASH = re.compile(r"\b[0-9a-f]{64}\b")
 NEAR = re.compile(r"(agree|at worst) to [0-9]e-[0-9]+( \(.*\))?")
+DATE = re.compile(r"\b20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9:]{8}\b")
 DECIMAL = re.compile(r"\b[0-9]+\.[0-9]{4,}(?:e[+-]?[0-9]+)?\b")
 
 
 def masked(text: str) -> str:
     """Times, free memory, hashes and measured numbers aside: they differ between machines (the numbers are compared by tolerance)."""
-    for pattern, shown in ((FREE, "<bytes> that are free"), (NEAR, r"\1 to <near>"), (TIME, "<time> s"), (HASH, "<hash>"), (DECIMAL, "<number>")):
+    for pattern, shown in ((FREE, "<bytes> that are free"), (NEAR, r"\1 to <near>"), (TIME, "<time> s"), (HASH, "<hash>"), (DATE, "<date>"), (DECIMAL, "<number>")):
         text = pattern.sub(shown, text)
     return text
 
