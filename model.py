@@ -24,19 +24,17 @@ from .dsl.syntax import Program
 from .run import Run, of, run_of, trained_of
 from .runtime import fitted, memory, run_folder, sources, weights
 from .runtime.data import Dataset, read, read_folds
-from .runtime.expand import expand
 from .runtime.extras import refuse_without_libraries
-from .runtime.kernel import Array, lay_out
+from .runtime.kernel import Array
 from .runtime.link import linked
 from .runtime.lints import lints
 from .runtime.progress import Snapshot
 from .runtime.selection import without
-from .runtime.steps import SECTIONS
 from .runtime.train import OnEpoch, OnStep, train
 
 if TYPE_CHECKING:  # what a training does not need is imported by the methods that do
     from .compiler.derivation import Derivation
-    from .compiler.difference import Difference, Subject
+    from .compiler.difference import Difference
     from .compiler.trace import Trace
     from .runtime.checkpoint import Checkpoints
     from .runtime.gradcheck import Report
@@ -99,26 +97,20 @@ class Model(Shown):
     @property
     def footprint(self) -> Footprint:
         """What a step of the plan costs at its batch."""
-        plan = self.plan
-        itemsize = 8 if plan.precision == "float64" else 4
-        layout = lay_out(expand(plan, SECTIONS, plan.batch, (plan.loss,)), itemsize)
-        kept = sum(math.prod(plan.batch if isinstance(d, str) else d for d in x.shape) * itemsize for x in plan.forward if x.kept)
-        return Footprint(plan.batch, sum(line.flops for line in plan.lines), kept, layout.arena_bytes, layout.unshared_bytes)
+        return memory.footprint(self.plan)
 
     def diff(self, other: Model, *, prediction: bool = False) -> Difference:
         """What separates this model's plan, settings and data from another's. `prediction`: only the lines from the inputs to the output."""
-        from .compiler.difference import difference
-
-        return difference(self._subject(prediction), other._subject(prediction))
-
-    def _subject(self, prediction: bool) -> Subject:
-        from .compiler.difference import Subject
+        from .compiler.difference import Subject, difference
         from .compiler.sayings import sayings
 
-        said = tuple(sayings(self.program, self.settings, self.dataset.schema))
-        if prediction:
-            return Subject(self.plan.title, self.prediction, None, tuple(s for s in said if s[0] == "data"))
-        return Subject(self.plan.title, self.plan, self.footprint, said)
+        def subject(model: Model) -> Subject:
+            said = tuple(sayings(model.program, model.settings, model.dataset.schema))
+            if prediction:
+                return Subject(model.plan.title, model.prediction, None, tuple(s for s in said if s[0] == "data"))
+            return Subject(model.plan.title, model.plan, model.footprint, said)
+
+        return difference(subject(self), subject(other))
 
     def why(self, name: str) -> Derivation:
         """How a line of the plan, called by its name or its id, comes about. MlpcError E0201 if there is no such line."""
@@ -163,8 +155,9 @@ class Model(Shown):
 
     def overfit(self, rows: int = 8) -> Overfit:
         """Whether it can learn so many training rows alone, and what to look at if not."""
-        goals = graphs.targets(self.graph)
-        return overfit(self.plan, self.compilation.evaluation, self.dataset, self.settings, goals, rows)
+        from .runtime.overfit import overfit
+
+        return overfit(self.plan, self.compilation.evaluation, self.dataset, self.settings, graphs.targets(self.graph), rows)
 
     def beginning(self, init: str | os.PathLike[str] | Mapping[str, Array]) -> dict[str, Array]:
         """The params and states of a run's folder, a file of weights or a mapping, if they are this model's; else MlpcError E0505."""
@@ -177,11 +170,15 @@ class Model(Shown):
 
         `check`: whether to compare the gradients with central differences, or the names or ids of those to compare.
         """
+        from .runtime.trace import trace
+
         self.refuse_what_cannot_run(max_memory)
         return trace(self.plan, self.dataset, self.settings, step, check)
 
     def check(self, *, max_memory: str = MOST_MEMORY) -> Report:
         """Every param's gradient beside central differences."""
+        from .runtime.gradcheck import check
+
         self.refuse_what_cannot_run(max_memory)
         return check(self.plan, self.dataset, self.settings)
 
@@ -196,8 +193,7 @@ class Model(Shown):
             )
         weights.refuse_unwritable(self.plan)
         refuse_without_libraries((self.plan, self.compilation.evaluation), self.program.source)
-        rows = dict(self.dataset.schema.rows)
-        predicted = memory.predict(self.plan, self.compilation.evaluation, rows, self.settings)
+        predicted = memory.predict(self.plan, self.compilation.evaluation, dict(self.dataset.schema.rows), self.settings)
         memory.refuse_if_over(predicted, memory.parse_size(max_memory))
 
 
@@ -244,8 +240,7 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     MlpcError E0505 for one that is not whole.
     """
     began = time.perf_counter()
-    place = Path(path)
-    found = weights.load(run_folder.weights_in(place))
+    found = weights.load(run_folder.weights_in(Path(path)))
     said = found.document
     program = override(sources.program_of(said["files"]), said["overrides"])
     dataset = fitted.restored(said, program.source)
@@ -256,7 +251,7 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     tensors = weights.fitting(model.plan, found.tensors, str(path))
     params = {p.name: tensors[p.name] for p in model.plan.params}
     states = {s.name: tensors[s.name] for s in model.plan.model_states}
-    return run_of(model, trained_of(said["trained"], params, states, run_folder.history_in(place)))
+    return run_of(model, trained_of(said["trained"], params, states, run_folder.history_in(Path(path))))
 
 
 def _in_file(

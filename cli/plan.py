@@ -8,11 +8,8 @@ from collections.abc import Iterator
 from ..compiler import shapes
 from ..compiler.definitions import bind, signature
 from ..compiler.library import library
-from ..compiler.render.derivation import derivation_document, derivation_rows
 from ..compiler.render.json import plan_document
-from ..compiler.render.latex import derivation_latex, plan_latex
 from ..compiler.render.page import Part, columns, row
-from ..compiler.render.text import plan_page
 from ..compiler.settings import optimizer_text
 from ..dsl.syntax import Expr, Span
 from ..model import Model
@@ -22,6 +19,10 @@ from .terminal import page_width, show
 
 def command(args: argparse.Namespace) -> int:
     """Prints the plan. Status 0."""
+    from ..compiler.render.derivation import derivation_document, derivation_rows
+    from ..compiler.render.latex import derivation_latex, plan_latex
+    from ..compiler.render.text import plan_page
+
     model = model_of(args)
     settings = list(settings_of(model))
     if args.why is not None:

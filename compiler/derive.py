@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from ..dsl.diagnostics import Diagnostic
+from ..dsl.diagnostics import Diagnostic, MlpcError
 from ..dsl.syntax import Program
 from .assembly import passes, training_plan, value_of
 from .autodiff import Adjoint, facts_used, gradients
@@ -21,6 +21,7 @@ from .graph import Graph
 from .ir import Node, Rule
 from .lower import Lowering
 from .notation import Notation
+from .pipeline import undisturbed
 from .plan import Plan
 from .recompute import RECOMPUTED
 from .registers import STATEMENTS
@@ -29,6 +30,7 @@ from .schema import Schema
 from .settings import Settings
 from .simplify import RULES
 from .statements import lower
+from .survey import survey
 from .updates import Update, arguments, lower_update
 
 READING = ("fold", "chosen", "same_shape")  # a size, and the side of a `where` that is built, are settled as a model is read
@@ -43,6 +45,15 @@ FIRST = (
     CHOICE,
 )  # of the gradient: what makes the rest readable
 LAST = ("rows_sum_to_one", FACTOR)
+
+
+def derive(program: Program, schema: Schema) -> tuple[Plan, dict[str, Derivation]]:
+    """The plan to train by and, by id, how each of its lines comes about. Raises as `compile` does."""
+    with undisturbed():
+        known = survey(program)
+        if known.faults or known.settings is None:
+            raise MlpcError(*dict.fromkeys(known.faults))
+        return derivations(program, schema, known.lib, known.graph, known.settings.scheduled(schema.train_rows))
 
 
 def derivations(program: Program, schema: Schema, lib: Library, graph: Graph, settings: Settings) -> tuple[Plan, dict[str, Derivation]]:

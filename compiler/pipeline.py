@@ -12,8 +12,6 @@ from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Program
 from . import verify
 from .assembly import evaluation_plan, prediction_plan, training_plan
-from .derivation import Derivation
-from .derive import derivations
 from .graph import Graph
 from .ir import Node, Rules
 from .lints import lints
@@ -71,15 +69,6 @@ def compile_prediction(program: Program, schema: Schema, value: str | None = Non
         plan = prediction_plan(program, low, known.settings.scheduled(schema.train_rows), value)
         verify.verify(plan)
         return plan
-
-
-def derive(program: Program, schema: Schema) -> tuple[Plan, dict[str, Derivation]]:
-    """The plan to train by and, by id, how each of its lines comes about. Raises as `compile` does."""
-    with undisturbed():
-        known = survey(program)
-        if known.faults or known.settings is None:
-            raise MlpcError(*dict.fromkeys(known.faults))
-        return derivations(program, schema, known.lib, known.graph, known.settings.scheduled(schema.train_rows))
 
 
 def enough_rows(low: Lowering, settings: Settings, schema: Schema) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..compiler.footprint import Footprint
 from ..compiler.plan import Plan
 from ..compiler.settings import Settings
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
@@ -33,6 +34,14 @@ class Prediction:
     def total(self) -> int:
         """All bytes."""
         return sum(size for _, size in self.parts)
+
+
+def footprint(plan: Plan) -> Footprint:
+    """What a step of a plan costs at its batch."""
+    itemsize = 8 if plan.precision == "float64" else 4
+    layout = lay_out(expand(plan, SECTIONS, plan.batch, (plan.loss,)), itemsize)
+    kept = sum(math.prod(plan.batch if isinstance(d, str) else d for d in x.shape) * itemsize for x in plan.forward if x.kept)
+    return Footprint(plan.batch, sum(line.flops for line in plan.lines), kept, layout.arena_bytes, layout.unshared_bytes)
 
 
 def predict(plan: Plan, evaluation: Plan, rows: Mapping[str, int], settings: Settings) -> Prediction:

@@ -12,8 +12,8 @@ import pytest
 import mlpc
 from mlpc.cli.main import main
 from mlpc.compiler.derivation import HOW
+from mlpc.compiler.derive import derive
 from mlpc.compiler.library import library
-from mlpc.compiler.pipeline import derive
 from mlpc.compiler.registers import STATEMENTS
 from mlpc.compiler.render.derivation import derivation_text
 from mlpc.dsl.diagnostics import MlpcError

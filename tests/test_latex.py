@@ -14,7 +14,7 @@ import pytest
 
 import mlpc
 from mlpc.cli.main import main
-from mlpc.compiler.pipeline import derive
+from mlpc.compiler.derive import derive
 from mlpc.compiler.plan import Plan
 from mlpc.compiler.render.expression import read
 from mlpc.compiler.render.latex import PREAMBLE, derivation_latex, equation, names_of, names_of_update, plan_latex
