@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..compiler.ops import TABLE
 from ..compiler.plan import Line, Plan
 from ..compiler.plan import Step as Operation
 from ..compiler.settings import Settings
@@ -198,7 +199,27 @@ def first(plan: Plan, seen: Observer, roots: list[int]) -> Origin | None:
         stack += bad
         if not bad:
             found[position] = (line, step)
+            stack += _swallowed({register: s for register, (_, _, s) in made.items()}, seen, step)
     return found[min(found)] if found else None
+
+
+def _swallowed(made: Mapping[int, Operation], seen: Observer, step: Operation) -> list[int]:
+    """What is not finite and was compared before this operation, to a finite result: what went wrong here went wrong there.
+
+    NaN in any comparison; infinity where equality is asked for, as in the gradient of a maximum, which nothing may equal then.
+    """
+    found: list[int] = []
+    stack, met = [*step.args], set[int]()
+    while stack:
+        register = stack.pop()
+        if register in met or register not in made or not seen.finite(register):
+            continue
+        met.add(register)
+        before = made[register]
+        stack += before.args
+        if TABLE[before.op].discrete and before.op != "where":  # what `where` leaves out is left out on purpose
+            found += [a for a in before.args if any(r.nans or (r.infinite and before.op == "eq") for r in seen.of(a))]
+    return found
 
 
 def _finding(plan: Plan, seen: Observer, step: Step, origin: Origin, norms: tuple[float, float], batch: int, taken: Array) -> Finding:

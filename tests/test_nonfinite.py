@@ -292,3 +292,10 @@ def test_the_copy_to_begin_again_from_is_taken_now_and_then(monkeypatch):
     assert str(often) == str(seldom)
     assert often.trained.weights_sha256 == seldom.trained.weights_sha256 == mlpc.loads(text, overrides=[
         "train.epochs=0", f"train.steps={seldom.trained.steps}"]).train().weights_sha256  # fmt: skip
+
+
+def test_an_infinity_that_was_compared_is_named_and_not_what_came_of_it():
+    """Nothing equals a maximum that overflowed, so its gradient divides 0 by 0; the loss stays finite."""
+    graph = next(g for g in graphs() if g[0] == 17)
+    assert graph[1].training.lines[0].text == "max(v4)"
+    assert strike(graph, 0, "infinity") == "stopped"
