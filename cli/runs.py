@@ -126,7 +126,9 @@ def compare(a: Record, b: Record, as_json: bool) -> int:
         settings = [{"name": name, "values": [x, y]} for name, x, y in differ]
         write_json({"runs": [document(a), document(b)], "settings": settings, "plans": plans})
         return 0
-    show([r for block in (_named(a, b), _settings(differ), _scores(a, b), [row(plans)]) for r in ([row()] if block[0] else []) + block][1:])
+    same = [row("the weights are the same, to the last bit")] if a.weights_sha256 and a.weights_sha256 == b.weights_sha256 else []
+    blocks = (_named(a, b), _settings(differ), _scores(a, b), [row(plans), *same])
+    show([r for block in blocks for r in ([row()] if block[0] else []) + block][1:])
     return 0
 
 

@@ -23,7 +23,7 @@ def course(record: Record, others: Mapping[str, list[float]]) -> list[Markup]:
     for title, values in _curves(record, others):
         told = "; ".join(course_of(name, numbers) for name, numbers in values.items())
         told += f"; the weights of epoch {kept} were kept" * bool(kept) + "; on a logarithmic scale" * by_logarithm(values)
-        made += [element("h3", title), figure(curves(title, values, kept), f"{told[0].upper()}{told[1:]}.")]
+        made += [element("h3", title), figure(curves(title, values, kept), f"{told}.")]
     return made
 
 

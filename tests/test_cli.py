@@ -210,14 +210,14 @@ def test_warnings_and_notes_go_to_stderr(ask, tmp_path: Path) -> None:
 
 
 def test_every_command_has_help_with_an_example_and_the_statuses(ask) -> None:
-    for command in ("new", "run", "plan", "trace", "check", "explain", "diff", "fmt"):
+    for command in ("new", "run", "report", "runs", "plan", "trace", "check", "explain", "diff", "fmt"):
         status, out, _ = ask(command, "--help")
         assert status == 0 and f"example:  mlpc {command} " in out and "exit status:" in out
 
 
 def test_the_examples_of_help_are_no_errors(monkeypatch: pytest.MonkeyPatch, ask) -> None:
     monkeypatch.chdir(ROOT)
-    for command in ("new", "run", "plan", "trace", "check", "explain", "diff", "fmt"):
+    for command in ("new", "run", "report", "runs", "plan", "trace", "check", "explain", "diff", "fmt"):
         example = next(line for line in ask(command, "--help")[1].splitlines() if line.startswith("example:"))
         assert parser().parse_args(example.split()[2:]).command == command
 

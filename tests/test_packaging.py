@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FOLDERS = [Path(*name.split(".")[1:]) for name in PROJECT["tool"]["setuptools"]["packages"]]
-SHIPPED = {".py", ".lark", ".mlp", ".csv", ".json", ".typed"}
+SHIPPED = {".py", ".lark", ".mlp", ".csv", ".json", ".css", ".typed"}
 
 IMPORT_ALL = """
 import importlib, pkgutil, mlpc
