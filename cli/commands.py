@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     place.add_argument("--resume", metavar="RUN", help="go on with the run in that folder where it was left, to the same bits")
     run.wrong = _wrong_run
     run.add_argument(
-        "--checkpoint-every", type=interval, default=(60.0, 0), metavar="TIME",
+        "--checkpoint-every", type=interval, metavar="TIME",
         help="save where it is every 60s (the default), 10m or 5epochs, to resume from there; off: only when it is stopped",
     )  # fmt: skip
     run.add_argument("--init", metavar="RUN", help="begin with the weights of a run: its folder, or its weights.safetensors")
@@ -185,6 +185,8 @@ def _wrong_run(args: argparse.Namespace) -> tuple[str, ...]:
                     f"{option} is for one training, and --folds is for several",
                     "the folder of each fold has its history and its weights",
                 )
+    if args.no_out and args.checkpoint_every is not None:
+        return ("--checkpoint-every saves into the run's folder, and --no-out has none",)
     if args.resume is None:
         return () if args.file is not None else ("the model is missing", "mlpc run FILE, or mlpc run --resume RUN")
     for option, given in (("--init", args.init is not None), ("--dry-run", args.dry_run), ("--overfit", args.overfit)):

@@ -23,6 +23,8 @@ from .environment import environment
 from .load import json_text, overrides_of
 from .results import directions, labelled
 
+OFTEN = (60.0, 0)  # seconds and epochs between checkpoints: one a minute
+
 
 def begin(args: argparse.Namespace, model: Model, settings: list[dict[str, str]], fold: int | None = None) -> Path | None:
     """The new folder that `--out` asks for, with model, settings and plan in it; None for `--no-out`. MlpcError E0506, OSError.
@@ -60,9 +62,9 @@ def checkpoints(args: argparse.Namespace, model: Model, folder: Path, found: Fou
     used = threads or suitable(model.plan)
     return Checkpoints(
         folder,
-        Interval(*args.checkpoint_every),
+        Interval(*(args.checkpoint_every or OFTEN)),
         lambda: identity(model.plan, model.compilation.evaluation, model.settings, model.dataset, used, environment()),
-        found.kept,
+        found,
     )
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..dsl.diagnostics import fault, printable
-from ..model import Model, load, load_copy
+from ..loading import load, load_copy
+from ..model import Model
 from ..runtime.atomic import sweep, write_file
 from ..runtime.checkpoint import Found, newest
 from ..runtime.identity import identity, other_environment, reads_length, refuse_another

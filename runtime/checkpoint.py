@@ -38,24 +38,32 @@ class Interval:
     epochs: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The checkpoint to go on from, and what it is of; `snapshot` None: there is none. `damaged`: what is wrong with each newer one."""
+
+    snapshot: Snapshot | None
+    identity: dict[str, Any]
+    kept: tuple[Path, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+
 class Checkpoints:
     """The checkpoints of the run in `folder`. `identity()`: a document of what the training is of, by which one is taken or refused.
 
-    It is asked for when the first one is written, so that a short run pays nothing. `kept`: those that are there, the oldest first.
+    It is asked for when the first one is written, so that a short run pays nothing. `found`: what there is to go on from.
     """
 
-    def __init__(self, folder: Path, interval: Interval, identity: Callable[[], dict[str, Any]], kept: tuple[Path, ...] = ()) -> None:
-        self.folder, self.interval, self.kept = folder, interval, kept
+    def __init__(self, folder: Path, interval: Interval, identity: Callable[[], dict[str, Any]], found: Found) -> None:
+        self.folder, self.interval, self.kept = folder, interval, found.kept
         self._identity = identity
         self._of: dict[str, Any] | None = None
-        self._time, self._epoch = time.monotonic(), -1
+        self._time, self._epoch = time.monotonic(), len(found.snapshot.history) if found.snapshot is not None else 0
 
     def due(self, progress: Progress) -> bool:
         """Whether it is time for one."""
-        epochs = len(progress.history)
-        if self._epoch < 0:
-            self._epoch = epochs - (progress.seen == 0)  # that was there before, or has ended in the first step
-        return time.monotonic() - self._time >= self.interval.seconds or 0 < self.interval.epochs <= epochs - self._epoch
+        epochs = len(progress.history) - self._epoch
+        return time.monotonic() - self._time >= self.interval.seconds or 0 < self.interval.epochs <= epochs
 
     def save(self, snapshot: Snapshot) -> None:
         """Writes one; when it is on the disk, those before the last are removed. OSError, which names the file: they are still there."""
@@ -73,16 +81,6 @@ class Checkpoints:
             if path not in self.kept:
                 path.unlink(missing_ok=True)
         self._time, self._epoch = time.monotonic(), len(snapshot.history)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """The checkpoint to go on from, and what it is of; `snapshot` None: there is none. `damaged`: what is wrong with each newer one."""
-
-    snapshot: Snapshot | None
-    identity: dict[str, Any]
-    kept: tuple[Path, ...] = ()
-    damaged: tuple[str, ...] = ()
 
 
 def newest(folder: Path) -> Found:

@@ -74,7 +74,7 @@ class Folder:
         found = newest(self.path)
         before = found.snapshot.history if found.snapshot else () if (self.path / run_folder.HISTORY).exists() else None
         columns = run_folder.history_columns(m.compilation.evaluation, dict(m.dataset.schema.rows))
-        kept = Checkpoints(self.path, self.interval, lambda: of(m), found.kept)
+        kept = Checkpoints(self.path, self.interval, lambda: of(m), found)
         with run_folder.history(self.path, columns, before) as on_epoch:
             return m.train(on_epoch=on_epoch, since=found.snapshot, checkpoints=kept, stop=stop, **more)
 
