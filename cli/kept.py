@@ -60,9 +60,10 @@ def begin(args: argparse.Namespace, model: Model, settings: list[dict[str, str]]
 def checkpoints(args: argparse.Namespace, model: Model, folder: Path, found: Found, threads: int | None) -> Checkpoints:
     """Those of the folder, as often as `--checkpoint-every` says."""
     used = threads or suitable(model.plan)
+    seconds, epochs = args.checkpoint_every or OFTEN
     return Checkpoints(
         folder,
-        Interval(*(args.checkpoint_every or OFTEN)),
+        Interval(seconds, epochs),
         lambda: identity(model.plan, model.compilation.evaluation, model.settings, model.dataset, used, environment()),
         found,
     )
