@@ -1,8 +1,9 @@
 """Puts into the documents what mlpc really says. Run: python docs/regenerate.py
 
-A block that begins ```console and `$ mlpc ...` gets the command's output (stderr after stdout), one that begins
-```mlp FILE.mlp the file. The ```text after a ```mlp wrong gets its diagnosis. What stands between `<!-- std: NAME -->` and
-`<!-- end -->` becomes the table of std/NAME.mlp, what stands after `<!-- not built -->` that of what is refused.
+A block that begins ```console and `$ COMMAND` gets the command's output (stderr after stdout); with ```console terminal it is what a
+terminal shows, and with ```console terminal, Ctrl-C in step N one on which Ctrl-C is pressed then. A block ```csv FILE.csv is a file
+for the commands; one that begins ```mlp FILE.mlp gets the file. The ```text after a ```mlp wrong gets its diagnosis. What stands
+between `<!-- std: NAME -->` and `<!-- end -->` becomes the table of std/NAME.mlp.
 `tests/test_documents.py` and `tests/test_language_reference.py` hold the documents to it.
 
 An example, ```mlp or ```mlp wrong, is a file from which whole sections may be missing; `completed` adds them below it.
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,16 +25,21 @@ from mlpc.dsl.diagnostics import MlpcError
 from mlpc.dsl.parse import parse
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/language.md", "docs/new.md", "docs/predicting.md", "docs/reading-plans.md", "docs/running.md")
-COMMAND = re.compile(r"(```console\n\$ (mlpc [^\n]*)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
+DOCUMENTS = (
+    "README.md",
+    "docs/language.md",
+    "docs/new.md",
+    "docs/predicting.md",
+    "docs/reading-plans.md",
+    "docs/running.md",
+    "docs/tutorial.md",
+)
+COMMAND = re.compile(r"(```console( terminal(?:, Ctrl-C in step (\d+))?)?\n\$ ([^\n]*)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
+CSV = re.compile(r"^```csv ([^\n]+\.csv)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"(```mlp ([^\n]+\.mlp)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"^```mlp\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WRONG = re.compile(r"(^```mlp wrong\n(.*?)^```\n\n```text\n)(.*?)(^```$)", re.MULTILINE | re.DOTALL)
 TABLE = re.compile(r"(<!-- std: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-ABSENT = re.compile(r"(<!-- not built -->\n).*?(<!-- end -->)", re.DOTALL)
-PLANNED = {
-    "recompute = on": "train {\n  optimizer = sgd\n  epochs = 1\n  recompute = on\n}\n",
-}
 
 DATA = """
 data {
@@ -41,6 +49,23 @@ data {
 """
 MODEL = "\nmodel {\n  z = dense(x, 3)\n  p = softmax(z)\n}\n"
 TRAIN = "\ntrain {\n  optimizer = sgd(lr = 0.01)\n  epochs    = 1\n}\n"
+PRESSED = """
+import os, signal, sys
+from mlpc.cli.main import main
+from mlpc.runtime.steps import Step
+
+run = Step.run
+
+
+def pressed(step, *rest):
+    if step.number == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGINT)
+    return run(step, *rest)
+
+
+Step.run = pressed
+sys.exit(main(sys.argv[2:]))
+"""
 
 
 def regenerated(text: str) -> str:
@@ -48,20 +73,38 @@ def regenerated(text: str) -> str:
     with TemporaryDirectory() as folder:
         for name in ("docs", "models", "std", "tests"):
             (Path(folder) / name).symlink_to(ROOT / name)
-        text = COMMAND.sub(lambda m: m[1] + printed(m[2], Path(folder)) + m[3], text)
+        for name, content in CSV.findall(text):
+            (Path(folder) / name).write_text(content, "utf-8")
+        text = COMMAND.sub(lambda m: m[1] + printed(m[4], Path(folder), m[2] is not None, int(m[3] or 0)) + m[5], text)
     text = FILE.sub(lambda m: m[1] + (ROOT / m[2]).read_text("utf-8") + m[3], text)
     text = WRONG.sub(lambda m: m[1] + diagnosed(m[2]) + m[4], text)
-    text = ABSENT.sub(lambda m: m[1] + absent() + m[2], text)
     return TABLE.sub(lambda m: m[1] + std_table(m[2]) + m[3], text)
 
 
-def printed(command: str, folder: Path) -> str:
-    """What a command of mlpc prints, run in a folder as a process of its own, not on a terminal."""
-    environment = {**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1"}
-    words = [sys.executable, "-m", "mlpc", *command.split()[1:]]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, encoding="utf-8", env=environment, check=False)
-    out = "\n".join(line.rstrip() for line in (done.stdout + done.stderr).strip("\n").split("\n"))
-    return out + "\n"
+def printed(command: str, folder: Path, terminal: bool, step: int) -> str:
+    """What a shell's command prints in a folder, on a terminal or not; Ctrl-C is pressed in a `step` other than 0."""
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "PYTHONUTF8": "1"}
+    program = shlex.join([sys.executable, *(["-c", PRESSED, str(step)] if step else ["-m", "mlpc"])])
+    words = ["sh", "-c", f'mlpc() {{ {program} "$@"; }}\n{command}']
+    if terminal:
+        out = on_a_terminal(words, folder, environment)
+    else:
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, encoding="utf-8", env=environment, check=False)
+        out = done.stdout + done.stderr
+    return "".join(f"{line.rstrip()}\n" for line in out.strip("\n").split("\n") if out)
+
+
+def on_a_terminal(words: list[str], folder: Path, environment: dict[str, str]) -> str:
+    """What the process writes to a terminal, stdout and stderr as they come."""
+    ours, theirs = os.openpty()
+    with subprocess.Popen(words, cwd=folder, stdout=theirs, stderr=theirs, env=environment):
+        os.close(theirs)
+        out = b""
+        with suppress(OSError):  # EIO: the process has ended
+            while more := os.read(ours, 4096):
+                out += more
+    os.close(ours)
+    return out.decode("utf-8").replace("\r\n", "\n")
 
 
 def completed(example: str) -> str:
@@ -105,17 +148,6 @@ def std_table(name: str) -> str:
     for d in parse(path.read_text("utf-8"), path.name).definitions:
         given = ", ".join(" ".join(p.span.text.split()) for p in d.parameters)
         rows.append(f"| `{d.kind} {d.name.id}({given})` | {d.doc.split(chr(10))[0].replace('|', chr(92) + '|')} |\n")
-    return "| | |\n|---|---|\n" + "".join(rows)
-
-
-def absent() -> str:
-    """What is planned and refused, with the words it is refused with."""
-    rows = []
-    for shown, example in PLANNED.items():
-        try:
-            mlpc.loads(completed(example), ROOT / "models")
-        except MlpcError as error:
-            rows.append(f"| `{shown}` | {error.diagnostics[0].code}: {error.diagnostics[0].message} |\n")
     return "| | |\n|---|---|\n" + "".join(rows)
 
 
