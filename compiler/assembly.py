@@ -12,7 +12,8 @@ from .graph import output_name
 from .ir import Node
 from .lower import Lowering
 from .plan import Line, ModelState, ParamSpec, Plan
-from .registers import Registers, connected
+from .recompute import recomputed, update_peak
+from .registers import Registers, connected, numbered
 from .schedule import forward_and_gradient
 from .settings import Settings
 from .update_schedule import update_lines
@@ -60,17 +61,20 @@ def training_plan(program: Program, low: Lowering, settings: Settings) -> Plan:
     names = tuple(p.name for p in low.params)
     update, states, w, dw = update_lines(low, registers, lower_update(low, settings), names, program.source)
     specs = param_specs(low, {d.node: (registers.of[d.node], registers.of[adjoints[d.node].node]) for d in low.params})
-    producers = {line.target: line.id for line in (*forward, *gradient)}
-    lines = connected([*forward, *gradient], producers)
+    if settings.recompute:
+        own = [s.gradient for s in specs if s.gradient is not None]
+        after = [registers.of[loss], *own, *(registers.of[n] for n in low.primes.values())]
+        least = update_peak(update, registers.values, specs, registers.itemsize)
+        gradient = numbered(recomputed(forward, gradient, registers.values, registers.bytes, own, after, least), "g")
+    lines = connected([*forward, *gradient])
     gradient_of = {line.value: line.id for line in gradient}
     readers = tuple(u.id for u in update if any(dw in step.args for step in u.steps))
     param_lines = {gradient_of[s.gradient] for s in specs if s.gradient in gradient_of}
     lines = [line if line.id not in param_lines else with_readers(line, readers) for line in lines]
-    own = connected(update, {line.target: line.id for line in update})
     return Plan(
         title=program.source.name, values=tuple(registers.values), inputs=inputs_of(low, registers.of), params=specs, states=tuple(states),
         forward=tuple(x for x in lines if x.section == "forward"), gradient=tuple(x for x in lines if x.section == "gradient"),
-        update=tuple(own), loss=registers.of[loss], loss_text=loss_text(program), output=registers.of.get(output, -1), batch=settings.batch,
+        update=tuple(connected(update)), loss=registers.of[loss], loss_text=loss_text(program), output=registers.of.get(output, -1), batch=settings.batch,
         precision=settings.precision, update_w=w, update_dw=dw, model_states=model_states(low, registers.of),
         several_rows=low.several_rows is not None, accumulate=settings.accumulate,
     )  # fmt: skip
@@ -105,7 +109,7 @@ def _forward_plan(
     return Plan(
         title=program.source.name, values=tuple(registers.values), inputs=inputs_of(low, registers.of),
         params=param_specs(low, {p.node: (registers.of[p.node], None) for p in low.params}), states=(),
-        forward=tuple(connected(forward, {line.target: line.id for line in forward})), gradient=(), update=(), loss=registers.of[loss],
+        forward=tuple(connected(forward)), gradient=(), update=(), loss=registers.of[loss],
         loss_text=loss_text(program), output=registers.of.get(_output(program, low), -1), batch=settings.batch, precision=settings.precision,
         reports=tuple((name, registers.of[node]) for name, node in reports), model_states=model_states(low, registers.of),
     )  # fmt: skip

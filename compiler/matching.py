@@ -59,7 +59,7 @@ def names_of(plan: Plan, sections: Sequence[str]) -> dict[str, Named]:
         for value in (plan.values[r] for r in own if r is not None):
             found[value.name] = Named(value.name, "state", "update", value.shape)
     for line in plan.lines:
-        if line.section in sections:
+        if line.section in sections and not line.again:
             nobodys = NUMBERED.fullmatch(line.target) and not line.line
             role = "state" if line.commits is not None else "shared" if nobodys else line.section
             found[line.target] = Named(line.target, role, line.section, line.shape, *form_of(plan, line))

@@ -53,6 +53,7 @@ class Line:
     `line` is the line of the `.mlp` file or 0; flops and bytes are of one step at the plan's batch.
     `applies_to`: the params of an update line; one that is `whole` is made once, of the numbers of all of them together.
     `commits` is the register of a state or param (or of its gradient) that the line overwrites.
+    `again` is the id of the forward line that a line of the gradient repeats, as its value was not kept.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Line:
     applies_to: tuple[str, ...] = ()
     commits: int | None = None
     whole: bool = False
+    again: str = ""
 
 
 @dataclass(frozen=True, slots=True)

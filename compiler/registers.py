@@ -105,9 +105,20 @@ class Registers:
         value = local[root]
         self.of[root] = value
         note = self._note(inner, text, source) if section == "forward" else ""
-        size = self.elements(root.shape) * self.itemsize
         return Line(
-            "", section, name, text, root.shape, value, tuple(steps), by=by, line=line, needs=needs, flops=flops, bytes=size, note=note
+            "",
+            section,
+            name,
+            text,
+            root.shape,
+            value,
+            tuple(steps),
+            by=by,
+            line=line,
+            needs=needs,
+            flops=flops,
+            bytes=self.bytes(root.shape),
+            note=note,
         )
 
     def _note(self, inner: Sequence[Node], text: str, source: str) -> str:
@@ -125,6 +136,10 @@ class Registers:
     def elements(self, shape: Shape) -> int:
         """The numbers of a value at the plan's batch."""
         return math.prod(self.sizes[d] if isinstance(d, str) else d for d in shape)
+
+    def bytes(self, shape: Shape) -> int:
+        """The bytes of a value at the plan's batch."""
+        return self.elements(shape) * self.itemsize
 
     def flops(self, node: Node) -> int:
         """The floating-point operations of a node at the plan's batch."""
@@ -146,18 +161,16 @@ def numbered(lines: Sequence[Line], letter: str) -> list[Line]:
     return [_with(line, id=f"{letter}{i}") for i, line in enumerate(lines, 1)]
 
 
-def connected(lines: Sequence[Line], producers: Mapping[str, str]) -> list[Line]:
-    """The lines with their readers. `producers` maps a name to the id of the line that makes it.
-
-    A line above it that has the name reads what the name stood for before.
-    """
+def connected(lines: Sequence[Line]) -> list[Line]:
+    """The lines with their readers: a name is what the last line above has made under it, or stands for what none of them makes."""
     readers: dict[str, list[str]] = {}
     sections = {line.id: line.section for line in lines}
-    place = {line.id: i for i, line in enumerate(lines)}
-    for i, line in enumerate(lines):
+    producers: dict[str, str] = {}
+    for line in lines:
         for name in line.needs:
-            if name in producers and place.get(producers[name], -1) < i:
+            if name in producers:
                 readers.setdefault(producers[name], []).append(line.id)
+        producers[line.target] = line.id
     finished: list[Line] = []
     for line in lines:
         found = tuple(readers.get(line.id, ()))

@@ -23,11 +23,24 @@ from .schema import Schema
 from .simplify import RULES
 from .stopping import Criterion, criterion
 
-KEYS = ("optimizer", "epochs", "steps", "batch", "shuffle", "seed", "rng", "precision", "accumulate", "clip", "early_stop", "keep")
-LATER = ("recompute",)
+KEYS = (
+    "optimizer",
+    "epochs",
+    "steps",
+    "batch",
+    "shuffle",
+    "seed",
+    "rng",
+    "precision",
+    "accumulate",
+    "clip",
+    "early_stop",
+    "keep",
+    "recompute",
+)
 DEFAULTS = {
     "batch": "32", "shuffle": "on", "seed": "0", "rng": "default", "precision": "float64", "accumulate": "1", "clip": "off",
-    "early_stop": "off", "keep": "last",
+    "early_stop": "off", "keep": "last", "recompute": "off",
 }  # fmt: skip
 
 
@@ -35,7 +48,7 @@ DEFAULTS = {
 class Settings:
     """`epochs` and `steps` are totals once `scheduled`; before, the one not given is 0. `batch` 0 means all rows.
 
-    `accumulate` is how many batches make a step.
+    `accumulate` is how many batches make a step; `recompute` whether forward values are computed again rather than kept.
     `clip` is the c of `norm(c)`; it and `early_stop` None are off, `keep` None is the last epoch.
     `origins`: (key, value as text, where from) for every setting, in the order of `KEYS`.
     """
@@ -53,6 +66,7 @@ class Settings:
     keep: Criterion | None = None
     clip: Expr | None = None
     accumulate: int = 1
+    recompute: bool = False
 
     def scheduled(self, rows: int) -> Settings:
         """With epochs, steps and batch as they come out for so many training rows."""
@@ -75,9 +89,7 @@ def resolve(program: Program, lib: Library) -> Settings:
         if not isinstance(s, Assign):
             continue
         key = s.name.id
-        if key in LATER:
-            faults.append(Diagnostic("E0301", s.name.span, f"`{key}` is part of the language and not built yet", "leave it out for now"))
-        elif key not in KEYS:
+        if key not in KEYS:
             faults.append(Diagnostic("E0301", s.name.span, f"`train` has no setting `{key}`", _instead(key)))
         elif key in given:
             faults.append(Diagnostic("E0203", s.name.span, f"`{key}` is already set on line {given[key].span.line}", "keep one of them"))
@@ -126,8 +138,8 @@ class _Reader:
                     return 32 if e is None else 0 if isinstance(e, Name) and e.id == "all" else self.count(key, e, 1, " or `all`")
                 case "seed":
                     return 0 if e is None else self.count(key, e, 0)
-                case "shuffle":
-                    return self.word(key, e, ("on", "off")) == "on" if e else True
+                case "shuffle" | "recompute":
+                    return self.word(key, e, ("on", "off")) == "on" if e else DEFAULTS[key] == "on"
                 case "rng":
                     return self.word(key, e, ("default", "legacy")) if e else "default"
                 case "accumulate":
@@ -165,8 +177,8 @@ class _Reader:
                 "E0302", e.span, f"an optimizer is an update with its numbers, and this is `{e.span.text}`", "optimizer = sgd(lr = 0.1)"
             )
         found = self.low.lib.find(call.function.id)
-        if found is not None and found.definition.kind != "update":
-            message = f"`{call.function.id}` is a {found.definition.kind}, and an optimizer is an update"
+        if found is not None and found.kind != "update":
+            message = f"`{call.function.id}` is a {found.kind}, and an optimizer is an update"
             raise fault("E0302", call.function.span, message, "optimizer = sgd(lr = 0.1)")
         if found is None:
             names = self.low.lib.names("update")
@@ -213,7 +225,7 @@ def _instead(key: str) -> str:
         return "it is a term of the loss: + 1e-4 * l2(weights)"
     if key.lower() in {"metrics", "metric"}:
         return "metrics stand in `report`: report accuracy(p, y)"
-    return did_you_mean(key, KEYS, LATER)
+    return did_you_mean(key, KEYS)
 
 
 def _told(key: str, given: dict[str, Assign]) -> tuple[str, str]:
@@ -250,7 +262,7 @@ def _set(program: Program, train: Section, keys: list[str], e: Expr, text: str) 
     body = list(train.body)
     index = next((i for i, s in enumerate(body) if isinstance(s, Assign) and s.name.id == keys[0]), None)
     if len(keys) == 1:
-        if keys[0] not in (*KEYS, *LATER):
+        if keys[0] not in KEYS:
             raise fault("E0301", None, f"`train` has no setting `{keys[0]}`", did_you_mean(keys[0], KEYS))
         # the span of the value, so that a fault shows the command line
         made = Assign(Name(keys[0], e.span), e, e.span)

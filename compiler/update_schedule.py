@@ -13,6 +13,14 @@ from .registers import Registers, numbered, shared
 from .schedule import name_shared
 from .updates import Update
 
+PIECE = 16384  # numbers of the params that an update takes at once: five of these in float64 stay in a second-level cache
+MOST_PIECES = 64  # a larger model gets larger pieces, not a longer program
+
+
+def piece(total: int) -> int:
+    """How many of so many numbers the update takes at once."""
+    return max(PIECE, -(-total // MOST_PIECES))
+
 
 def update_lines(
     low: Lowering, registers: Registers, update: Update, applies_to: tuple[str, ...], source: Source

@@ -150,7 +150,7 @@ def did_you_mean(word: str, known: Iterable[str], also: Iterable[str] = ()) -> s
     near = nearest(word, names) or nearest(word, also)
     if near:
         return f"did you mean `{near}`?"
-    return f"there is {', '.join(names)}" if 0 < len(names) <= 12 else ""
+    return f"there is {', '.join(names)}" if 0 < len(names) <= 13 else ""
 
 
 def printable(text: str) -> str:

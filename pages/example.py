@@ -9,7 +9,8 @@ from ..compiler.ir import Rules
 from ..compiler.pipeline import compile
 from ..compiler.plan import Plan
 from ..compiler.simplify import RULES
-from ..model import Model, loads
+from ..loading import loads
+from ..model import Model
 
 Lines = tuple[tuple[str, str], ...]  # (target, text)
 FENCE = re.compile(r"^```(\w+)\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
@@ -53,7 +54,8 @@ def completed(text: str) -> str:
     last = ASSIGNED.findall(body)[-1]
     loss = "" if re.search(r"^loss =", text, re.MULTILINE) else f"loss = sum({last})\n"
     data = "" if text.startswith("data {") else DATA
-    return f"{data}{text}\n{loss}{TRAIN}"
+    train = "" if re.search(r"^train {", text, re.MULTILINE) else TRAIN
+    return f"{data}{text}\n{loss}{train}"
 
 
 def load(example: str) -> Model:

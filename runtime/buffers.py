@@ -1,7 +1,8 @@
 """Where the values of a straight-line program live: one arena, colours of the intervals in which they are live.
 
 A value is live from the step that makes it to the last step that reads it or a view of it. Offsets are first-fit, in
-the order of the steps; an elementwise step may write over an operand of the same shape that dies in it.
+the order of the steps, what is read after the last of them first if that takes less; an elementwise step may write over an
+operand of the same shape that dies in it.
 """
 
 from __future__ import annotations
@@ -39,24 +40,36 @@ def assign(
     arena's. Views take no memory of their own: they keep what they look at alive.
     """
     shapes = {v.id: _sizes(v.shape, rows) for v in values}
+    sizes = {register: _aligned(_count(shape) * itemsize) for register, shape in shapes.items()}
     base = bases(steps)
     last = last_reads(steps, keep, base)
     dying = _by_step(last, len(steps))
-    free = _FreeList()
-    offsets: dict[int, int] = {}
-    unshared = 0
-    for index, step in enumerate(steps):
-        if step.out in base or step.out in elsewhere:
+    own = [s.out for s in steps if s.out not in base and s.out not in elsewhere]
+    unshared = sum(sizes[r] for r in own)
+
+    def placed(first: Iterable[int]) -> tuple[Layout, int]:
+        """The layout with the registers `first` below all others, and the most bytes that are live at once in it."""
+        free = _FreeList()
+        offsets = {register: free.take(sizes[register]) for register in first}
+        live = most = sum(sizes[register] for register in offsets)
+        for index, step in enumerate(steps):
             taken = None
-        else:
-            size = _aligned(_count(shapes[step.out]) * itemsize)
-            unshared += size
-            taken = _overwritten(step, index, shapes, base, last, offsets)
-            offsets[step.out] = free.take(size) if taken is None else offsets[taken]
-        for register in dying[index]:
-            if register in offsets and register != taken:
-                free.give(offsets[register], _aligned(_count(shapes[register]) * itemsize))
-    return Layout(offsets, free.end, unshared)
+            if step.out not in base and step.out not in elsewhere and step.out not in offsets:
+                taken = _overwritten(step, index, shapes, base, last, offsets)
+                offsets[step.out] = free.take(sizes[step.out]) if taken is None else offsets[taken]
+                live += sizes[step.out] if taken is None else 0
+                most = max(most, live)
+            for register in dying[index]:
+                if register in offsets and register != taken:
+                    free.give(offsets[register], sizes[register])
+                    live -= sizes[register]
+        return Layout(offsets, free.end, unshared), most
+
+    found, most = placed(())
+    if found.arena_bytes > most:  # what stays to the end may have been left in the midst of what others could share
+        below, _ = placed(r for r in own if last[r] == len(steps))
+        found = min(found, below, key=lambda layout: layout.arena_bytes)
+    return found
 
 
 def bases(steps: Iterable[Step]) -> dict[int, int]:

@@ -12,10 +12,8 @@ from dataclasses import replace
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Attrs, Line, Plan, Shape, Step
+from ..compiler.update_schedule import piece
 from .program import GRADIENTS, MODEL_STATES, PARAMS, STATES, Copy, Place, Program, ranges, state_ranges
-
-PIECE = 16384  # numbers in a piece of the update: five of these in float64 stay in a second-level cache
-MOST_PIECES = 64  # a larger model gets larger pieces, not a longer program
 
 
 def expand(plan: Plan, sections: Collection[str], rows: int, keep: Collection[int] = ()) -> Program:
@@ -140,7 +138,7 @@ def _unroll(program: Program, plan: Plan, spans: list[tuple[int, int]], kept: se
 
 def _cut(total: int) -> list[tuple[int, int]]:
     """The flat arrays in pieces of even size."""
-    size = max(PIECE, -(-total // MOST_PIECES))
+    size = piece(total)
     return [(start, min(start + size, total)) for start in range(0, total, size)]
 
 

@@ -193,7 +193,7 @@ def sources(plan: Plan) -> dict[int, int]:
     """The registers of gradient lines -> that of the param or the value along which it is the slope of the loss; other lines have none."""
     named = {**{f"d{line.target}": line.value for line in plan.forward}, **{f"d({line.target})": line.value for line in plan.forward}}
     own = {p.gradient: p.value for p in plan.params if p.gradient is not None}
-    return {line.value: named[line.target] for line in plan.gradient if line.target in named} | own
+    return {line.value: named[line.target] for line in plan.gradient if line.target in named and not line.again} | own
 
 
 def _first_wrong(plan: Plan, point: Point, verdicts: dict[str, Verdict], seed: int) -> tuple[Line, str] | None:

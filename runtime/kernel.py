@@ -259,7 +259,8 @@ def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | Non
         elif kind == "array":
             if row.spread:
                 args = [
-                    storage.spread(a, narrow[step.out].shape) if kinds[r] == "static" else a for a, r in zip(args, step.args, strict=True)
+                    storage.spread(a, narrow[step.out].shape) if kinds[r] == "static" and not a.shape else a
+                    for a, r in zip(args, step.args, strict=True)
                 ]
             drawn = (("stream", stream_of(str(attrs["stream"]))),) if row.kind == "random" else step.attrs
             source.call(function, args, narrow[step.out], drawn)

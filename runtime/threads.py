@@ -15,8 +15,8 @@ TWO, FOUR = 50_000_000, 1_000_000_000
 
 
 def suitable(plan: Plan) -> int:
-    """The number of threads for a plan: 1, 2 or 4."""
-    flops = sum(line.flops for line in plan.lines)
+    """The number of threads for a plan: 1, 2 or 4, with `recompute` or without."""
+    flops = sum(line.flops for line in plan.lines if not line.again)
     return 1 if flops < TWO else 2 if flops < FOUR else 4
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import mlpc
 from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Line, ParamSpec, Plan, StateSpec, Step, Value
-from mlpc.runtime.expand import PIECE, expand
+from mlpc.compiler.update_schedule import PIECE
+from mlpc.runtime.expand import expand
 from mlpc.runtime.kernel import Kernel, allocate
 from mlpc.runtime.program import STATES
 from mlpc.runtime.reference import evaluate

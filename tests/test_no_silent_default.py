@@ -69,7 +69,7 @@ CASES: dict[str, list[Case]] = {
         ("from", data('<from> "a.csv"', X)), ("param", model("<param> w [2] ~ zeros")), ("state", model("<state> s [2] ~ zeros\n  s' = s")),
         ("return", text() + "block f(x) {\n  <return> x\n}\n"),
     ],
-    "a setting": [(key, train(f"<{key}> = {settings.DEFAULTS.get(key, '1')}")) for key in (*settings.KEYS, *settings.LATER)],
+    "a setting": [(key, train(f"<{key}> = {settings.DEFAULTS.get(key, '1')}")) for key in settings.KEYS],
     "a word of a setting": [(value, train(f"{key} = <{value}>")) for key, value in WORDS.items()] + [("all", train("batch = <all>"))],
     "what keep and early_stop watch": [
         case

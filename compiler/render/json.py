@@ -48,12 +48,14 @@ def plan_document(plan: Plan, footprint: Footprint | None = None) -> dict[str, A
 
 
 def line_document(line: Line) -> dict[str, Any]:
-    """One line; for update lines only `applies_to`, and `over_all` if it is made once, of all of these together."""
+    """One line; `again`: the forward line that it repeats; for update lines only `applies_to`, and `over_all` if it is made once, of all of these together."""
     document: dict[str, Any] = {
         "id": line.id, "target": line.target, "text": line.text, "shape": list(line.shape), "by": line.by, "line": line.line or None,
         "needs": list(line.needs), "needed_by": list(line.needed_by), "kept": line.kept, "flops": line.flops, "bytes": line.bytes,
         "note": line.note,
     }  # fmt: skip
+    if line.again:
+        document["again"] = line.again
     if line.section == "update":
         document["applies_to"] = list(line.applies_to)
         document["over_all"] = line.whole

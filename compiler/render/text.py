@@ -20,6 +20,7 @@ READERS = 24  # columns for what stands under `needed by`, `kept` aside
 PLACE = 10  # columns for the line of the file
 LEGEND = "legend: dX = ∂loss/∂X · ᵀ transpose · * elementwise · kept = stored for the gradient"
 EVEN = "⋮ ⋯ = and so on in even steps, up to what follows"
+NOT_KEPT = "recomputed = not kept, and made again by the same line, to the same bits"
 AGAIN = "again = once more, with each row's names in place of the first's · --all prints every line"
 
 
@@ -55,7 +56,11 @@ def plan_page(plan: Plan, footprint: Footprint | None = None, *, every: bool = F
         sections.append(states(plan))
     closing = [cost(footprint)] if footprint else []
     closing += [LEGEND] if plan.gradient else []
-    notes = [AGAIN] * any(runs[0] + runs[1]) + [EVEN] * any(map(_in_even_steps, [*shown[0], *shown[1]]))
+    notes = (
+        [NOT_KEPT] * any(line.again for line in plan.gradient)
+        + [AGAIN] * any(runs[0] + runs[1])
+        + [EVEN] * any(map(_in_even_steps, [*shown[0], *shown[1]]))
+    )
     closing += [(" " * len("legend: ") if i or plan.gradient else "legend: ") + note for i, note in enumerate(notes)]
     sections.append([row(Part(part, "aside")) for text in closing for part in _within(text, width)])
     return [r for i, rows in enumerate(s for s in sections if s) for r in ([row()] if i else []) + rows]
