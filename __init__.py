@@ -3,6 +3,12 @@
     model = mlpc.load("models/iris.mlp")
     run = model.train()
     run.metrics["test"]["accuracy"]
+    run.predict("new.csv")
+    run.save("iris.safetensors")
+    run = mlpc.load_run("iris.safetensors")
+    mlpc.load("models/iris.mlp", data=frame)      # a data frame, a mapping of columns or an array in place of the file's `from`
+
+What is wrong raises `MlpcError`. More is in docs/python.md.
 
 Names are found when they are first asked for, so that `import mlpc` and `mlpc --version` cost nothing.
 """
@@ -16,7 +22,8 @@ if TYPE_CHECKING:
 
     from .compiler.plan import Plan
     from .dsl.diagnostics import MlpcError
-    from .model import Model, load, load_folds, load_run, loads
+    from .loading import load, load_folds, load_run, loads
+    from .model import Model
     from .run import Run
 
     __version__: str
@@ -24,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["MlpcError", "Model", "Plan", "Run", "__version__", "load", "load_folds", "load_run", "loads"]
 
 _HOMES = {
-    "MlpcError": "dsl.diagnostics", "Model": "model", "Plan": "compiler.plan", "Run": "run", "load": "model", "load_folds": "model",
-    "load_run": "model", "loads": "model",
+    "MlpcError": "dsl.diagnostics", "Model": "model", "Plan": "compiler.plan", "Run": "run", "load": "loading", "load_folds": "loading",
+    "load_run": "loading", "loads": "loading",
 }  # fmt: skip
 
 

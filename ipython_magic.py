@@ -12,7 +12,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .model import Model, loads
+from .loading import loads
+from .model import Model
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .compiler import graph as graphs
 from .compiler.footprint import Footprint
-from .compiler.imports import import_faults
-from .compiler.pipeline import Compilation, compile, compile_prediction, undisturbed
+from .compiler.pipeline import Compilation, compile_prediction
 from .compiler.plan import Line, Plan
 from .compiler.render.page import Row, Shown
-from .compiler.settings import Settings, override
-from .compiler.survey import survey, told
+from .compiler.settings import Settings
 from .dsl.diagnostics import Diagnostic, MlpcError, fault
-from .dsl.parse import read_file, read_program
 from .dsl.syntax import Program
-from .run import Run, of, run_of, trained_of
-from .runtime import fitted, memory, run_folder, sources, weights
-from .runtime.data import Dataset, read, read_folds
+from .run import Run, of, run_of
+from .runtime import memory, run_folder, weights
+from .runtime.data import Dataset
 from .runtime.extras import refuse_without_libraries
 from .runtime.kernel import Array
-from .runtime.link import linked
 from .runtime.lints import lints
 from .runtime.progress import Snapshot
-from .runtime.selection import without
 from .runtime.train import OnEpoch, OnStep, train
 
 if TYPE_CHECKING:  # what a training does not need is imported by the methods that do
@@ -137,8 +131,10 @@ class Model(Shown):
     ) -> Run:
         """Trains from the start. `threads` None: as many as the plan is worth. `max_memory`: `2GB`, or a share of what is available.
 
-        `on_epoch({epoch, step, loss, metrics})` is called after each, `on_step(number)` after each step. `init`: a run's folder, a file of
-        weights or params and states by name, to begin with. After `max_seconds` it ends as if that were its last step.
+        `on_epoch({epoch, step, loss, metrics})` is called after each, and what it returns `True` for is the last: then `stopped` is
+        "on_epoch". `on_step(number)` is called after each step. What they raise ends the training, and the model may train again.
+        `init`: a run's folder, a file of weights or params and states by name, to begin with. After `max_seconds` it ends as if that
+        were its last step.
         `since`: a snapshot of this training, to go on from; `checkpoints` take one where it is due, and where `stop()` is true, which is
         asked between batches and ends it by `Interrupted`.
         `watch`: values or lines whose norms and histograms `history` has. MlpcError E0201, E0501, E0504 or E0505 before it starts;
@@ -195,106 +191,3 @@ class Model(Shown):
         refuse_without_libraries((self.plan, self.compilation.evaluation), self.program.source)
         predicted = memory.predict(self.plan, self.compilation.evaluation, dict(self.dataset.schema.rows), self.settings)
         memory.refuse_if_over(predicted, memory.parse_size(max_memory))
-
-
-def load(path: str | os.PathLike[str], overrides: Iterable[str] = (), *, data_root: str | os.PathLike[str] | None = None) -> Model:
-    """The model in a file; its data and its imports are read beneath its folder, or beneath `data_root`. `overrides`: as in `train.epochs=5`.
-
-    MlpcError with every fault that can be found.
-    """
-    return _in_file(path, overrides, data_root)[0]
-
-
-def load_folds(
-    path: str | os.PathLike[str], folds: int, overrides: Iterable[str] = (), *, data_root: str | os.PathLike[str] | None = None
-) -> tuple[Model, ...]:
-    """As `load`, a model for each of so many folds of the train and val rows: the fold is its `val`, and the test rows are in none.
-
-    What the pipes learn of the data, they learn of the other folds. MlpcError E0406 if there cannot be so many.
-    """
-    if folds < 2:
-        raise fault("E0406", None, f"{folds} fold{'s' * (folds != 1)}: of one, nothing else could be trained on", "two folds or more")
-    return _in_file(path, overrides, data_root, folds)
-
-
-def load_copy(path: Path, beneath: Path, overrides: Iterable[str], *, data_folder: Path, data_root: str | None) -> Model:
-    """The model in a copy of its file: its imports lie `beneath` a folder as `put_source` lays them out, its data is where it was."""
-    began = time.perf_counter()
-    overrides = tuple(overrides)
-    program = override(_whole(read_file(path), path.name, path, path.parent, beneath), overrides)
-    return _assembled(program, overrides, data_folder, Path(data_root) if data_root is not None else None, began)[0]
-
-
-def loads(text: str, folder: str | os.PathLike[str] | None = None, overrides: Iterable[str] = ()) -> Model:
-    """The model in a text; its data and its imports are read beneath `folder`, and without one all must stand in the text."""
-    began = time.perf_counter()
-    place = Path(folder) if folder is not None else None
-    overrides = tuple(overrides)
-    program = override(_whole(text, "model.mlp", None, place, None), overrides)
-    return _assembled(program, overrides, place, None, began)[0]
-
-
-def load_run(path: str | os.PathLike[str]) -> Run:
-    """The run in a folder that `mlpc run` has written, or in a file of weights; nothing else is read. Its model has no rows of data.
-
-    MlpcError E0505 for one that is not whole.
-    """
-    began = time.perf_counter()
-    found = weights.load(run_folder.weights_in(Path(path)))
-    said = found.document
-    program = override(sources.program_of(said["files"]), said["overrides"])
-    dataset = fitted.restored(said, program.source)
-    with undisturbed():
-        compilation = compile(program, dataset.schema)
-    seconds = {"data": 0.0, "compile": time.perf_counter() - began}
-    model = Model(program, dataset, compilation, seconds, tuple(said["overrides"]))
-    tensors = weights.fitting(model.plan, found.tensors, str(path))
-    params = {p.name: tensors[p.name] for p in model.plan.params}
-    states = {s.name: tensors[s.name] for s in model.plan.model_states}
-    return run_of(model, trained_of(said["trained"], params, states, run_folder.history_in(Path(path))))
-
-
-def _in_file(
-    path: str | os.PathLike[str], overrides: Iterable[str], data_root: str | os.PathLike[str] | None, folds: int = 0
-) -> tuple[Model, ...]:
-    began = time.perf_counter()
-    place = Path(path)
-    root = Path(data_root) if data_root is not None else None
-    overrides = tuple(overrides)
-    program = override(_whole(read_file(place), place.name, place, place.parent, root), overrides)
-    return _assembled(program, overrides, place.parent, root, began, folds)
-
-
-def _whole(text: str | bytes, name: str, path: Path | None, folder: Path | None, data_root: Path | None) -> Program:
-    """The program with all that it imports. Where it has faults of syntax, those of its imports are raised with them."""
-    program, faults = read_program(text, name, path)
-    program = linked(program, folder, data_root)
-    if len(faults) > len(program.faults):
-        raise MlpcError(*faults, *import_faults(program))
-    return program
-
-
-def _assembled(
-    program: Program, overrides: tuple[str, ...], folder: Path | None, data_root: Path | None, began: float, folds: int = 0
-) -> tuple[Model, ...]:
-    """Names and settings first, which the data needs; then data; then the plans, of each fold. Faults of all three are raised together."""
-    with undisturbed():
-        known = survey(program)
-        reading = time.perf_counter()
-        try:
-            seed = known.settings.seed if known.settings else 0
-            targets = graphs.targets(known.graph)
-            if folds:
-                datasets = read_folds(program, folder, folds, targets=targets, seed=seed, data_root=data_root)
-            else:
-                datasets = (read(program, folder, targets=targets, seed=seed, data_root=data_root),)
-        except MlpcError as error:
-            found = told(program, (*known.faults, *error.diagnostics))
-            rest = without(program, error.diagnostics)
-            if rest is None:
-                raise MlpcError(*found, status=error.status) from None
-            return _assembled(rest, overrides, folder, data_root, began, folds)
-        done = time.perf_counter()
-        compiled = [compile(program, dataset.schema) for dataset in datasets]
-    seconds = {"data": done - reading, "compile": time.perf_counter() - began - (done - reading)}
-    return tuple(Model(program, dataset, found, seconds, overrides) for dataset, found in zip(datasets, compiled, strict=True))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..compiler.render.difference import difference_document, difference_rows
 from ..dsl.diagnostics import MlpcError, fault, printable
-from ..model import Model, load, load_run
+from ..loading import load, load_run
+from ..model import Model
 from ..runtime.record import is_run
 from .load import overrides_of, warn, write_json
 from .main import FAULT, OK

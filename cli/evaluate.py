@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..dsl.diagnostics import printable
-from ..model import load_run
+from ..loading import load_run
 from .load import warn, write, write_json
 from .predict import source, told_unread
 from .results import confusions, table

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..dsl.diagnostics import MlpcError, printable
-from ..model import Model, load_folds
+from ..loading import load_folds
+from ..model import Model
 from ..runtime import run_folder
 from ..runtime.atomic import write_file
 from ..runtime.folds import in_fold

@@ -11,7 +11,8 @@ from pathlib import Path
 from ..compiler.pipeline import compile
 from ..compiler.settings import override
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
-from ..model import Model, load, load_folds
+from ..loading import load, load_folds
+from ..model import Model
 from ..runtime import memory
 from ..runtime.split import generator
 from ..runtime.threads import suitable

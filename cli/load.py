@@ -12,7 +12,8 @@ from typing import Any
 
 from ..compiler.render.json import FORMAT, plain
 from ..dsl.diagnostics import printable, render
-from ..model import Model, load
+from ..loading import load
+from ..model import Model
 
 
 def model_of(args: argparse.Namespace) -> Model:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault, printable
 from ..dsl.syntax import Text
-from ..model import loads
+from ..loading import loads
 from ..runtime.atomic import naming, write_file
 from ..runtime.draft import Draft, draft
 from ..runtime.goal import placeless

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..dsl.diagnostics import printable
-from ..model import load_run
+from ..loading import load_run
 from ..run import Run
 from ..runtime import given
 from ..runtime.atomic import write_pieces

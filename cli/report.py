@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..compiler.render.page import Row
 from ..dsl.diagnostics import fault, printable
-from ..model import Model, load_run
+from ..loading import load_run
+from ..model import Model
 from ..report.page import is_page, page, same_plan
 from ..report.pictures import require
 from ..runtime.atomic import write_file

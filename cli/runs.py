@@ -10,7 +10,7 @@ from typing import Any
 
 from ..compiler.render.page import Part, Row, columns, row
 from ..dsl.diagnostics import MlpcError, did_you_mean, fault, printable, render
-from ..model import load_run
+from ..loading import load_run
 from ..runtime.record import Record, is_run, record, records
 from ..runtime.run_folder import PARENT, WEIGHTS
 from .load import warn, write_json

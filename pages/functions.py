@@ -12,7 +12,7 @@ from ..compiler.library import standard
 from ..compiler.render.curve import curve
 from ..compiler.vocabulary import BUILTINS
 from ..dsl.diagnostics import MlpcError
-from ..model import loads
+from ..loading import loads
 from .example import Lines, shown
 from .page import Page
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..compiler.plan import Line
 from ..dsl.diagnostics import MlpcError
-from ..model import Model, load
+from ..loading import load
+from ..model import Model
 from .example import compiled_without
 
 SHOWN, WIDTH = 2, 100  # lines a model on a page; the document of --json has all

@@ -22,6 +22,7 @@ ALLOWED = "default-src 'none'; style-src 'unsafe-inline'"  # no script, no netwo
 STOPPED = {
     "early_stop": "its early_stop was met",
     "time": "its time was over",
+    "on_epoch": "its `on_epoch` said so",
     "not_finite": "its loss was not finite, and these are the weights before that",
 }
 

@@ -12,11 +12,12 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dsl.diagnostics import fault
+from ..dsl.diagnostics import MlpcError, fault
 from ..dsl.syntax import Span
 from .columns import Column, Rows, Table
 
@@ -101,8 +102,8 @@ def columns(raw: bytes, file: str, name: str, span: Span | None) -> tuple[Column
     rows = Rows(file, range(1, len(array) + 1), text=False)
     if head.dtype.kind == "U":
         return tuple(Column(label, _texts(array[:, i], file, label, span), rows) for i, label in enumerate(labels))
-    numbers = _numbers(array, rows, labels, span)
-    return tuple(Column(label, numbers[:, i], rows) for i, label in enumerate(labels))
+    numbered = numbers(array, rows, labels, span)
+    return tuple(Column(label, numbered[:, i], rows) for i, label in enumerate(labels))
 
 
 def header(raw: bytes, place: str, span: Span | None) -> Header:
@@ -132,6 +133,24 @@ def header(raw: bytes, place: str, span: Span | None) -> Header:
     return Header(dtype, order[1] == b"True", tuple(int(n) for n in shape[1].decode().split(",") if n.strip()), start)
 
 
+def numbers(array: NDArray[Any], rows: Rows, labels: tuple[str, ...], span: Span | None) -> NDArray[np.float64]:
+    """[rows, columns] as float64; E0403 for a whole number that float64 cannot hold."""
+    with np.errstate(over="ignore"):
+        found = array.astype(np.float64)
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
+        large = np.argwhere(np.greater(array, EXACT) | np.less(array, -EXACT))
+        if len(large):
+            row, column = (int(i) for i in large[0])
+            raise too_large(rows, row, labels[column], int(array[row, column]), span)
+    return found
+
+
+def too_large(rows: Rows, row: int, label: str, number: int, span: Span | None) -> MlpcError:
+    """E0403 for such a number."""
+    message = f"{rows.place(row)}, column `{label}`: {number} is a whole number above 2^53, which float64 does not hold"
+    return fault("E0403", span, message, "if it is a label, save it as text: y.astype(str)")
+
+
 def _member(path: Path, name: str, span: Span | None) -> bytes:
     """The bytes of one array of an archive, never more than its header asks for."""
     place = f"{path.name}, array `{name}`"
@@ -146,19 +165,6 @@ def _member(path: Path, name: str, span: Span | None) -> bytes:
         raise fault(
             "E0405", span, f"{place} cannot be unpacked: {error}", "save the file again: np.savez_compressed(file, x=x, y=y)"
         ) from error
-
-
-def _numbers(array: NDArray[np.generic], rows: Rows, labels: tuple[str, ...], span: Span | None) -> NDArray[np.float64]:
-    """As float64; E0403 for a whole number that float64 cannot hold."""
-    with np.errstate(over="ignore"):
-        numbers = array.astype(np.float64)
-    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
-        large = np.argwhere(np.greater(array, EXACT) | np.less(array, -EXACT))
-        if len(large):
-            row, column = (int(i) for i in large[0])
-            raise fault("E0403", span, f"{rows.place(row)}, column `{labels[column]}`: {array[row, column]} is a whole number above 2^53, "
-                        "which float64 does not hold", "if it is a label, save it as text: y.astype(str)")  # fmt: skip
-    return numbers
 
 
 def _texts(array: NDArray[np.generic], file: str, label: str, span: Span | None) -> tuple[str, ...]:

@@ -83,12 +83,16 @@ class Column:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A file's columns by name, in the order of the file. `read` makes those of one name, most often one, when they are asked for."""
+    """A file's columns by name, in the order of the file. `read` makes those of one name, most often one, when they are asked for.
+
+    `origin`: where a model's table comes from: the path of its `from`, or what it was given as in Python, as `pandas.DataFrame`.
+    """
 
     file: str
     names: tuple[str, ...]
     read: Callable[[str, Span | None], tuple[Column, ...]]
     known: dict[str, tuple[Column, ...]] = field(default_factory=dict[str, "tuple[Column, ...]"])
+    origin: str = ""
 
     def columns(self, name: str, span: Span | None) -> tuple[Column, ...]:
         """The columns of one of `names`; MlpcError at `span` where the file holds no data under it."""

@@ -39,7 +39,7 @@ class Dataset:
 
     `fitted`: value -> its transforms with their statistics, operands first, the value itself last. `notes` say which rows were dropped.
     `columns`: those of the file that the values are made of, in their order of use: `number` or `text`.
-    `rows` are all that were read and not dropped, `parts` which of them each split has.
+    `rows` are all that were read and not dropped, `parts` which of them each split has; `origin`: where they come from, as `Table` has it.
     """
 
     schema: Schema
@@ -49,6 +49,7 @@ class Dataset:
     columns: dict[str, str] = field(default_factory=dict[str, str])
     rows: Rows | None = None
     parts: dict[str, Indices] = field(default_factory=dict[str, "Indices"])
+    origin: str = ""
 
     def place(self, split: str, row: int) -> str:
         """Where a row of a split, counted from 0, comes from: `iris.csv:17`."""
@@ -62,16 +63,18 @@ def read(
     targets: frozenset[str] = frozenset(),
     seed: int = 0,
     data_root: Path | None = None,
+    given: Table | None = None,
 ) -> Dataset:
     """The data of a program. `folder` holds the model's file (None: inline data only); the model does not read `targets`.
 
+    `given` stands in place of the file that `from` names, which may be absent then.
     MlpcError with every fault that can be found: E04xx, and E01xx or E02xx for a statement that says nothing.
     """
-    return read_folds(program, folder, 0, targets=targets, seed=seed, data_root=data_root)[0]
+    return read_folds(program, folder, 0, targets=targets, seed=seed, data_root=data_root, given=given)[0]
 
 
 def read_folds(
-    program: Program, folder: Path | None, count: int, *, targets: frozenset[str], seed: int, data_root: Path | None
+    program: Program, folder: Path | None, count: int, *, targets: frozenset[str], seed: int, data_root: Path | None, given: Table | None
 ) -> tuple[Dataset, ...]:
     """As `read`, with train and val rows cut into `count` folds: a dataset for each, which is `val` in it; the test rows are in none.
 
@@ -84,7 +87,7 @@ def read_folds(
         if isinstance(s, Assign) and collect(lambda s=s: _once(s, assigned)):
             assigned[s.name.id] = s
     files = [s for s in body if isinstance(s, From)]
-    table = collect(lambda: _table(files, folder, data_root))
+    table = collect(lambda: _table(files, folder, data_root, given))
     written = assigned.pop("split", None)
     split = collect(lambda: read_split(written)) if written else None
 
@@ -136,8 +139,8 @@ def _dealt(
     )  # fmt: skip
     splits = {part: {name: _rows_of(frame, which) for name, frame in frames.items()} for part, which in parts.items()}
     rows_of = tuple((part, len(which)) for part, which in parts.items())
-    origin = next(iter(frames.values())).rows
-    return Dataset(Schema(values, rows_of), splits, fitted, notes, _kinds(table, frames), origin, parts)
+    rows = next(iter(frames.values())).rows
+    return Dataset(Schema(values, rows_of), splits, fitted, notes, _kinds(table, frames), rows, parts, table.origin if table else "")
 
 
 def _kinds(table: Table | None, frames: dict[str, Frame]) -> dict[str, str]:
@@ -180,11 +183,11 @@ def _once(s: Assign, assigned: dict[str, Assign]) -> bool:
     return True
 
 
-def _table(files: list[From], folder: Path | None, data_root: Path | None) -> Table | None:
-    if not files:
-        return None
+def _table(files: list[From], folder: Path | None, data_root: Path | None, given: Table | None) -> Table | None:
     if len(files) > 1:
         raise fault("E0108", files[1].span, f"`from` stands on line {files[0].span.line} already", "data comes from one file")
+    if given is not None or not files:
+        return given
     return read_table(files[0].path, folder, data_root)
 
 

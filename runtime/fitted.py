@@ -18,12 +18,13 @@ from .frame import Statistics
 
 
 def document(dataset: Dataset) -> dict[str, Any]:
-    """The dataset without its rows, in what JSON can hold: `schema`, `columns` of the file and `fitted`, each as `Dataset` has it."""
+    """The dataset without its rows, in what JSON can hold: `schema`, `columns` of the file, `fitted` and `origin`, each as `Dataset` has it."""
     schema = dataset.schema
     return {
         "schema": {"values": [_value_document(v) for v in schema.values], "rows": [[split, count] for split, count in schema.rows]},
         "columns": [{"name": name, "kind": kind} for name, kind in dataset.columns.items()],
         "fitted": {name: [_transform_document(t) for t in steps] for name, steps in dataset.fitted.items()},
+        "origin": dataset.origin,
     }
 
 
@@ -32,7 +33,8 @@ def restored(found: dict[str, Any], source: Source) -> Dataset:
     values = tuple(_value(v, source) for v in found["schema"]["values"])
     fitted = {name: tuple(_transform(t) for t in steps) for name, steps in found["fitted"].items()}
     columns = {c["name"]: c["kind"] for c in found["columns"]}
-    return Dataset(Schema(values, tuple((split, count) for split, count in found["schema"]["rows"])), {}, fitted, columns=columns)
+    schema = Schema(values, tuple((split, count) for split, count in found["schema"]["rows"]))
+    return Dataset(schema, {}, fitted, columns=columns, origin=found.get("origin", ""))
 
 
 def _value_document(v: DataValue) -> dict[str, Any]:

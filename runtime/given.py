@@ -1,23 +1,46 @@
-"""Rows that are given to a model: a file, an array, columns by name, a data frame. All become tables."""
+"""Rows that are given to a model: a file, an array, columns by name, a data frame. All become tables.
+
+A column is looked at when it is asked for: what no statement reads may be anything.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import replace
+from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
+from ..dsl.syntax import Span
 from . import arrays, parquet
-from .columns import Column, Rows, Table
+from .columns import Column, Rows, Table, missing
 from .extras import install
 from .selection import labels_of
 from .table import ENDINGS, SEPARATORS, batches, text_of
 
 BATCH = 4096  # rows of a text that are read at a time
 HERE = "the table"  # what messages call one without a file
+GAPS = {"NAType", "NaTType"}  # pandas' own marks of a missing cell, by name: it is not imported to know them
+DATES = "make numbers of them: days since a date, for example"
+OTHERS = "make numbers or text of them"
+Cells = np.ndarray[Any, Any]
+
+
+def table(data: object) -> Table:
+    """The table that a model is trained on in place of its file's `from`: of a path, a mapping of columns, or a data frame.
+
+    An array is a table of the one name `data`, as in a .npy file. MlpcError E0401 or E0405 for what is none.
+    """
+    if isinstance(data, str | os.PathLike):
+        return replace(next(_of_file(Path(data), {"data": 1}, None)), origin=os.fspath(cast("os.PathLike[str]", data)))
+    kind = type(data)
+    module = kind.__module__.partition(".")[0]
+    origin = kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+    return replace(named({"data": data} if isinstance(data, np.ndarray) else data), origin=origin)
 
 
 def tables(data: object, needed: Mapping[str, int], most: int | None = BATCH) -> Iterator[Table]:
@@ -29,23 +52,15 @@ def tables(data: object, needed: Mapping[str, int], most: int | None = BATCH) ->
     if isinstance(data, str | os.PathLike):
         yield from _of_file(Path(data), needed, most)
     elif isinstance(data, np.ndarray):
-        yield _in_order(_columns_of_array("", cast("Any", data)), HERE, needed)
+        yield _in_order(_columns_of_array("", cast("Cells", data), None), HERE, needed)
     else:
         yield named(data)
 
 
 def named(data: object) -> Table:
     """The table of columns that have names: a mapping, or a data frame. E0405, or E0401 without narwhals."""
-    found = data if isinstance(data, Mapping) else _of_frame(data)
-    columns = {str(name): _columns_of_array(str(name), _plain(cells)) for name, cells in cast("Mapping[object, object]", found).items()}
-    sizes = {name: len(c[0].rows.lines) for name, c in columns.items() if c}
-    if not sizes or 0 in sizes.values():
-        raise fault("E0405", None, f"{HERE} has {len(columns)} columns and no row", "give columns of as many rows")
-    for name, size in sizes.items():
-        if size != next(iter(sizes.values())):
-            first = next(iter(sizes))
-            raise fault("E0409", None, f"column `{name}` has {size} rows and `{first}` has {sizes[first]}", "every column has as many rows")
-    return Table(HERE, tuple(columns), lambda name, _: columns[name])
+    names, column = _of_mapping(cast("Mapping[str, object]", data)) if isinstance(data, Mapping) else _of_frame(data)
+    return Table(HERE, names, lambda name, span: _columns_of_array(name, column(name), span))
 
 
 def _of_file(path: Path, needed: Mapping[str, int], most: int | None) -> Iterator[Table]:
@@ -76,63 +91,119 @@ def _in_order(columns: tuple[Column, ...], file: str, needed: Mapping[str, int])
     return Table(file, tuple(names), lambda name, _: found[name])
 
 
-def _columns_of_array(name: str, array: np.ndarray[Any, Any]) -> tuple[Column, ...]:
-    """Of [rows] or [rows, columns] of numbers or text; None and NaN are missing cells."""
-    called = f"column `{name}`" if name else "the array"
-    if array.ndim not in (1, 2):
-        raise fault("E0405", None, f"{called} has {array.ndim} axes, and data is [rows] or [rows, columns]", "x.reshape(len(x), -1)")
-    columns = array.reshape(len(array), -1).T
-    rows = Rows("", range(1, len(array) + 1), text=False)
-    return tuple(Column(label, _cells(cells, called), rows) for label, cells in zip(labels_of(name, len(columns)), columns, strict=True))
+def _of_mapping(data: Mapping[str, object]) -> tuple[tuple[str, ...], Callable[[str], Cells]]:
+    """The names of the columns, and what gives one."""
+    names = _names(list(data))
+    if not names:
+        raise fault("E0405", None, f"{HERE} has 0 columns and no row", "give columns of as many rows")
+    return names, lambda name: _array(name, data[name])
 
 
-def _cells(cells: np.ndarray[Any, Any], called: str) -> Any:
-    """Float64, or text if one of them is."""
-    if cells.dtype.kind in "biuf":
-        return cells.astype(np.float64)
-    if cells.dtype.kind not in "OUT":
-        raise fault("E0405", None, f"{called} holds {cells.dtype}, not numbers or text", "convert it to numbers or to text first")
-    found = [None if c is None or c != c else c for c in cells.tolist()]
-    if all(c is None or isinstance(c, int | float) for c in found):
-        return np.array([np.nan if c is None else float(c) for c in found])
-    if not all(c is None or isinstance(c, str | int | float) for c in found):
-        odd = next(type(c).__name__ for c in found if not (c is None or isinstance(c, str | int | float)))
-        raise fault("E0405", None, f"{called} holds {odd}, not numbers or text", "convert it to numbers or to text first")
-    return tuple("" if c is None else str(c) for c in found)
+def _of_frame(data: object) -> tuple[tuple[str, ...], Callable[[str], Cells]]:
+    """As `_of_mapping`, of a data frame."""
+    kind = type(data).__name__
+    try:
+        import narwhals as nw
+    except ImportError as error:
+        message = f"a {kind} was given, and narwhals, which reads data frames, is not installed"
+        raise fault("E0401", None, message, install("frames")) from error
+    if hasattr(data, "collect"):
+        raise fault("E0405", None, f"a {kind} has no rows yet", "collect it first: frame.collect()")
+    written = cast("Any", data)  # narwhals too refuses two columns of one name, each of its versions in its own words
+    names = _names(list(written.column_names if hasattr(data, "column_names") else getattr(data, "columns", ())))
+    try:
+        frame = cast("Any", nw).from_native(data, eager_only=True)
+    except TypeError:
+        hint = "give a path, an array, a mapping of columns, or a frame of pandas or polars"
+        raise fault("E0405", None, f"a {kind} is no table", hint) from None
+    if not names or not len(frame):
+        raise fault("E0405", None, f"{HERE} has {len(names)} columns and {len(frame)} rows", "give columns of as many rows")
+
+    def column(name: str) -> Cells:
+        series = frame[name]
+        if series.dtype.is_float() or (series.dtype.is_integer() and not series.is_null().any()):
+            return series.to_numpy()
+        found = np.empty(len(series), dtype=object)  # each library has a value of its own for a gap
+        found[:] = [None if gap else cell for cell, gap in zip(series.to_list(), series.is_null().to_list(), strict=True)]
+        return found
+
+    return names, column
 
 
-def _plain(cells: object) -> np.ndarray[Any, Any]:
-    """A column as an array; a list with text in it keeps what each cell is."""
-    if isinstance(cells, np.ndarray):
-        return cast("np.ndarray[Any, Any]", cells)
+def _names(names: list[Any]) -> tuple[str, ...]:
+    """The names as they are; E0405 unless each is text, and another than the rest."""
+    for i, name in enumerate(names):
+        if not isinstance(name, str):
+            kind = type(name).__name__
+            raise fault("E0405", None, f"{HERE}: the name of column {i + 1} is {name!r}, a {kind}, not text",
+                        "name the columns; a frame of pandas: frame.columns = [...]")  # fmt: skip
+        if missing(name):
+            raise fault("E0405", None, f"{HERE}: column {i + 1} has no name", "give every column a name of its own")
+        if name in names[:i]:
+            raise fault("E0405", None, f"{HERE}: columns {names.index(name) + 1} and {i + 1} are both named `{name}`",
+                        "give every column a name of its own")  # fmt: skip
+    return tuple(names)
+
+
+def _array(name: str, cells: object) -> Cells:
+    """What a mapping has under a name, as an array; a list with text in it keeps what each cell is."""
+    if isinstance(cells, np.ma.MaskedArray):
+        found = np.array(cast("Cells", cells).data, dtype=object)
+        found[np.ma.getmaskarray(cast("Any", cells))] = None
+        return found
+    if hasattr(cells, "__array__"):
+        return np.asarray(cells)
+    if isinstance(cells, Mapping | Set):
+        raise fault(
+            "E0405", None, f"column `{name}` is a {type(cells).__name__}, which has no rows in order", "a column is a list or an array"
+        )
     listed = list(cast("Any", cells)) if not isinstance(cells, str) and hasattr(cells, "__iter__") else [cells]
     texts = any(c is None or isinstance(c, str) for c in listed)
     try:
         return np.array(listed, dtype=object if texts else None)
     except ValueError as error:  # rows of unequal lengths
-        raise fault("E0405", None, f"a column holds no plain rows: {error}", "a column is [rows] or [rows, columns]") from error
+        message = f"column `{name}` holds no plain rows: {error}"
+        raise fault("E0405", None, message, "a column is [rows] or [rows, columns]") from error
 
 
-def _of_frame(data: object) -> dict[str, object]:
-    """The columns of a data frame."""
-    try:
-        import narwhals as nw
-    except ImportError as error:
-        kind = type(data).__name__
-        raise fault(
-            "E0401", None, f"a {kind} was given, and narwhals, which reads data frames, is not installed", install("frames")
-        ) from error
-    try:
-        frame = cast("Any", nw).from_native(data, eager_only=True)
-    except TypeError:
-        kind = type(data).__name__
-        hint = "give a path, an array, a mapping of columns, or a frame of pandas or polars"
-        raise fault("E0405", None, f"a {kind} is no table", hint) from None
-    return {name: _with_gaps(frame[name].to_list(), frame[name].is_null().to_list()) for name in frame.columns}
+def _columns_of_array(name: str, array: Cells, span: Span | None) -> tuple[Column, ...]:
+    """Of [rows] or [rows, columns] of numbers or text; None, NaN and pandas' NA are missing cells. E0403 or E0405 at `span`."""
+    called = f"column `{name}`" if name else "the array"
+    if array.ndim not in (1, 2):
+        raise fault("E0405", span, f"{called} has {array.ndim} axes, and data is [rows] or [rows, columns]", "x.reshape(len(x), -1)")
+    if not array.size:
+        raise fault("E0405", span, f"{called} is {list(array.shape)}: there is nothing in it", "give rows and columns")
+    if array.dtype.kind not in "biufOUT":
+        dates = array.dtype.kind in "Mm"
+        raise fault("E0405", span, f"{called} holds {array.dtype}, not numbers or text", DATES if dates else OTHERS)
+    table = array.reshape(len(array), -1)
+    labels = labels_of(name, table.shape[1])
+    rows = Rows("", range(1, len(table) + 1), text=False)
+    if array.dtype.kind in "biuf":
+        written = list(arrays.numbers(table, rows, labels, span).T)
+    else:
+        written = [_cells(cells.tolist(), rows, label, span) for cells, label in zip(table.T, labels, strict=True)]
+    return tuple(Column(label, cells, rows) for label, cells in zip(labels, written, strict=True))
 
 
-def _with_gaps(cells: list[object], gaps: list[bool]) -> np.ndarray[Any, Any]:
-    """The cells, None where there is a gap: each library has a value of its own for one."""
-    found = np.empty(len(cells), dtype=object)
-    found[:] = [None if gap else cell for cell, gap in zip(cells, gaps, strict=True)]
-    return found
+def _cells(cells: list[Any], rows: Rows, label: str, span: Span | None) -> Any:
+    """Float64, or text if one of them is."""
+    found = [_plain(cell) for cell in cells]
+    for row, cell in enumerate(found):
+        if not (cell is None or isinstance(cell, str | int | float)):
+            message = f"{rows.place(row)}, column `{label}`: a {type(cell).__name__} is neither a number nor text"
+            raise fault("E0405", span, message, DATES if isinstance(cell, date | time | timedelta) else OTHERS)
+    if any(isinstance(cell, str) for cell in found):
+        return tuple("" if cell is None else str(cell) for cell in found)
+    for row, cell in enumerate(found):
+        if isinstance(cell, int) and abs(cell) > arrays.EXACT:
+            raise arrays.too_large(rows, row, label, cell, span)
+    return np.array([np.nan if cell is None else float(cell) for cell in found])
+
+
+def _plain(cell: Any) -> Any:
+    """A cell as a value of Python's own; None for one that is missing."""
+    if type(cell).__name__ in GAPS:
+        return None
+    cell = cell.item() if isinstance(cell, np.generic) else cell
+    return None if isinstance(cell, float) and cell != cell else cell

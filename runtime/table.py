@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -38,10 +39,12 @@ def read_table(path: Text, folder: Path | None, data_root: Path | None) -> Table
         raise fault("E0401", path.span, f"`{path.text}` ends in none of {' '.join(ENDINGS)}", "save the table as .csv")
     try:
         if ending in SEPARATORS:
-            return parse_table(real.read_bytes(), real.name, SEPARATORS[ending], path.span)
-        if ending == ".parquet":
-            return parquet.open_table(real, path.span)
-        return arrays.open_table(real, path.span)
+            found = parse_table(real.read_bytes(), real.name, SEPARATORS[ending], path.span)
+        elif ending == ".parquet":
+            found = parquet.open_table(real, path.span)
+        else:
+            found = arrays.open_table(real, path.span)
+        return replace(found, origin=path.text)
     except OSError as error:
         raise MlpcError(Diagnostic("E0401", path.span, f"`{path.text}`: {error.strerror}"), status=74) from error
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ from .watch import Watch
 if TYPE_CHECKING:
     from .checkpoint import Checkpoints
 
-OnEpoch = Callable[[Entry], None]
+OnEpoch = Callable[[Entry], object]  # of the row of the history; if it returns True, that was the last epoch
 OnStep = Callable[[int], None]  # of the step's number, from 1
 
 
@@ -40,7 +41,7 @@ class Trained:
     """What a training came to. `history`: one {epoch, step, loss, metrics} an epoch, of which there were `epochs`.
 
     `kept_epoch` is the one whose `losses`, `metrics`, `params` and `states` these are: the last, or the best by `keep`.
-    `stopped` says why it ended before its settings do: "early_stop", "time", "not_finite", or "" if it did not. `not_finite` steps had
+    `stopped` says why it ended before its settings do: "early_stop", "on_epoch", "time", "not_finite", or "" if it did not. `not_finite` steps had
     a loss that is not a finite number; `notes` say what else is wrong with the model, by line.
     `params`, `states` (of the model): name -> array; `weights_sha256` is that of their bytes in order of declaration, C order, little-endian.
     """
@@ -141,9 +142,8 @@ def train(
             entry = {"epoch": sampler.epoch_of(progress.step), "step": progress.step, "loss": losses, "metrics": metrics}
             if watched.names and step is not None:
                 entry["watch"] = watched.after(step, arrays)
-            if on_epoch:
-                on_epoch(entry)
-            return progress.end_epoch(entry, settings, arrays)
+            last = on_epoch is not None and on_epoch(deepcopy(entry)) is True  # what it does to its row is its own affair
+            return progress.end_epoch(entry, settings, arrays) or ("on_epoch" if last else "")
 
         stopped = ""
         try:

@@ -276,7 +276,7 @@ def test_a_loss_that_is_not_finite_is_status_3(ask, small: str) -> None:
     "place",
     [
         "mlpc.dsl.parse._read", "mlpc.compiler.graph.report_items", "mlpc.compiler.pipeline.lower", "mlpc.compiler.assembly.gradients",
-        "mlpc.compiler.assembly.forward_and_gradient", "mlpc.compiler.verify.verify", "mlpc.model.read", "mlpc.runtime.steps.Kernel",
+        "mlpc.compiler.assembly.forward_and_gradient", "mlpc.compiler.verify.verify", "mlpc.loading.read", "mlpc.runtime.steps.Kernel",
         "mlpc.model.train", "mlpc.cli.run.document",
     ],
 )  # fmt: skip
@@ -294,7 +294,7 @@ def test_a_planted_bug_in_a_pass_is_status_70(ask, small: str, monkeypatch: pyte
 
 
 def test_a_bug_shows_its_traceback_when_asked_to(ask, small: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlpc.model.read", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("mlpc.loading.read", lambda *a, **k: 1 / 0)
     monkeypatch.setenv("MLPC_TRACEBACK", "1")
     status, _, err = ask("run", small)
     assert status == 70 and "Traceback" in err
@@ -316,7 +316,11 @@ def test_ctrl_c_is_130_and_sigterm_143(ask, small: str, monkeypatch: pytest.Monk
     monkeypatch.setattr("mlpc.model.train", interrupted)
     assert ask("run", small)[0] == 130
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("mlpc.model.train", lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM))
+    def twice(*args: object, **more: object) -> None:
+        for _ in range(2):  # the first is a wish to stop after the batch, the second ends it at once: tests/test_interruptions.py
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("mlpc.model.train", twice)
     status, _, err = ask("run", small)
     assert status == 143 and "Traceback" not in err
     assert signal.getsignal(signal.SIGTERM) is before

@@ -277,7 +277,7 @@ def test_each_fault_says_where_what_and_what_to_do(small, tmp_path: Path) -> Non
         "E0511 0: `p` predicts no classes, so it has no probabilities | p = softmax(z), or sigmoid(z) of one column, as the model's last line"
     ):
         run.predict({"a": [1], "b": [1], "k": ["u"]}, proba=True)
-    with said("E0409 0: column `b` has 2 rows and `a` has 1 | every column has as many rows"):
+    with said("E0409 4: `b` has 2 rows and `a` has 1 | columns that stand side by side have the same rows"):
         run.predict({"a": [1], "b": [1, 2], "k": ["u"]})
     with said("E0405 0: the table has 0 columns and no row | give columns of as many rows"):
         run.predict({})

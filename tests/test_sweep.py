@@ -141,8 +141,8 @@ def test_combinations_that_are_the_same_are_refused(small: str, ask: Any) -> Non
 
 def test_the_data_is_read_once_for_a_seed(small: str, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    read = mlpc.model.read  # pyright: ignore[reportAttributeAccessIssue]
-    monkeypatch.setattr("mlpc.model.read", lambda *a, **k: calls.append(k["seed"]) or read(*a, **k))
+    read = mlpc.loading.read  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setattr("mlpc.loading.read", lambda *a, **k: calls.append(k["seed"]) or read(*a, **k))
     monkeypatch.setattr("mlpc.cli.sweep.outcomes", lambda args, runs, *rest: [Outcome(run, 3, {}, "no") for run in runs])
     assert ask("sweep", small, "--set", "train.seed=1,2", "--set", "train.epochs=1,2,3", "--no-out")[0] == 3
     assert calls == [1, 2]
