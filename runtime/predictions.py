@@ -86,7 +86,7 @@ def predicted(program: Program, graph: Graph, evaluation: Plan, dataset: Dataset
         classes = target.classes or (("0", "1") if target.width == 1 and target.facts.below == 2 else ())
         widths = {target.width, len(target.classes)} - {0}
         like = {n for n in values if len(known[n].shape) == 2 and known[n].shape[1] in widths}
-        beside = [n for n in dict.fromkeys(n for e in measured for n in _closest(e, target.name, like))]
+        beside = list(dict.fromkeys(n for e in measured for n in _closest(e, target.name, like)))
         beside = [n for n in beside if known[n].id == evaluation.output] or beside
         if len(beside) == 1 and _clear(classes, target, known[beside[0]], graph.nodes[beside[0]].get("facts", ())):
             yield Predicted(target, beside[0], known[beside[0]].id, classes)

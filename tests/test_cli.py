@@ -316,6 +316,7 @@ def test_ctrl_c_is_130_and_sigterm_143(ask, small: str, monkeypatch: pytest.Monk
     monkeypatch.setattr("mlpc.model.train", interrupted)
     assert ask("run", small)[0] == 130
     before = signal.getsignal(signal.SIGTERM)
+
     def twice(*args: object, **more: object) -> None:
         for _ in range(2):  # the first is a wish to stop after the batch, the second ends it at once: tests/test_interruptions.py
             os.kill(os.getpid(), signal.SIGTERM)

@@ -232,7 +232,16 @@ def test_a_disk_that_is_full_is_status_74_and_names_the_file(small: str, blocks:
     if found.returncode:
         assert found.returncode == 74 and "Traceback" not in found.stderr
         (name,) = re.findall(r"^mlpc: reading or writing failed: \[Errno 27\] File too large: 'kept/(.*)'\n", found.stderr)
-        assert name in {"settings.json", "plan.txt", "plan.json", "history.csv", "history.jsonl", "weights.safetensors", "predictions.json", "source/small.mlp"}
+        assert name in {
+            "settings.json",
+            "plan.txt",
+            "plan.json",
+            "history.csv",
+            "history.jsonl",
+            "weights.safetensors",
+            "predictions.json",
+            "source/small.mlp",
+        }
         assert not [p for p in Path("kept").iterdir() if p.name.startswith(".")]
         with pytest.raises(MlpcError) as caught:
             mlpc.load_run("kept")

@@ -26,7 +26,15 @@ LIBRARIES = {  # every dependency, and the only places that may import it
     "pygments": ("editors/pygments_lexer",),
     "matplotlib": ("report/pictures.py",),  # an extra
     "networkx": ("compiler/", "__init__.py"),
-    "numpy": ("runtime/", "pages/", "report/pictures.py", "cli/", "__init__.py", "compiler/ops", "compiler/kernels"),  # the op table has a NumPy column
+    "numpy": (
+        "runtime/",
+        "pages/",
+        "report/pictures.py",
+        "cli/",
+        "__init__.py",
+        "compiler/ops",
+        "compiler/kernels",
+    ),  # the op table has a NumPy column
     "pyarrow": ("runtime/parquet.py",),  # an extra
     "narwhals": ("runtime/given.py",),  # an extra
     "rich": ("cli/",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def text(work: Work) -> str:
     )
 
 
-def load(work: Work) -> mlpc.Model:
+def load(work: Work) -> Any:
     """The model on the work's data."""
     x, labels = data(work)
     with tempfile.TemporaryDirectory() as folder:
