@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -235,11 +235,8 @@ def watchers(
 
             shown, on_step = stack.enter_context(bar(model.settings.epochs, model.settings.steps))
             told.append(shown)
-        elif not args.json:
-            told.append(_lines(model.settings.epochs, args.every or 1))
-
-        if args.watch and not args.json:
-            told.append(_watched(model.settings.epochs, args.every or 1))
+        printed = [] if args.json else [_lines()] * (on_step is None) + [_watched] * bool(args.watch)
+        told.append(stack.enter_context(_some(args.every or 1, printed)))
 
         def on_epoch(entry: Entry) -> None:
             for tell in told:
@@ -248,32 +245,44 @@ def watchers(
         yield on_epoch, on_step
 
 
-def _lines(epochs: int, every: int) -> OnEpoch:
-    """Prints each `every`-th epoch, and the last."""
+@contextmanager
+def _some(every: int, told: Sequence[OnEpoch]) -> Generator[OnEpoch]:
+    """Tells of each `every`-th epoch, and of the last, whichever that turns out to be."""
+    waiting: list[Entry] = []
+
+    def on_epoch(entry: Entry) -> None:
+        waiting[:] = [entry]
+        if entry["epoch"] % every == 0:
+            tell()
+
+    def tell() -> None:
+        for entry in waiting:
+            for each in told:
+                each(entry)
+        waiting.clear()
+
+    yield on_epoch
+    tell()
+
+
+def _lines() -> OnEpoch:
+    """Prints an epoch on a line, the first below a heading."""
     headed: list[str] = []
 
     def on_epoch(entry: Entry) -> None:
-        epoch = entry["epoch"]
-        if epoch % every and epoch != epochs:
-            return
         numbers = {name: value for name, value in flat(entry).items() if name not in {"epoch", "step"}}
         if not headed:
             headed.extend(numbers)
             write("  ".join(["epoch".rjust(6), *(name.rjust(10) for name in numbers)]))
-        write("  ".join([str(epoch).rjust(6), *(number(v).rjust(max(10, len(name))) for name, v in numbers.items())]))
+        write("  ".join([str(entry["epoch"]).rjust(6), *(number(v).rjust(max(10, len(name))) for name, v in numbers.items())]))
         sys.stdout.flush()
 
     return on_epoch
 
 
-def _watched(epochs: int, every: int) -> OnEpoch:
-    """Prints a line for each value that `--watch` names, after each `every`-th epoch and the last."""
-
-    def on_epoch(entry: Entry) -> None:
-        if not entry["epoch"] % every or entry["epoch"] == epochs:
-            wide = max(map(len, entry["watch"]))
-            for name, seen in entry["watch"].items():
-                write(f"{'':6}  {name.ljust(wide)}  {watched_text(seen)}")
-            sys.stdout.flush()
-
-    return on_epoch
+def _watched(entry: Entry) -> None:
+    """Prints a line for each value that `--watch` names."""
+    wide = max(map(len, entry["watch"]))
+    for name, seen in entry["watch"].items():
+        write(f"{'':6}  {name.ljust(wide)}  {watched_text(seen)}")
+    sys.stdout.flush()

@@ -354,3 +354,13 @@ PICTURE = """\
 @pytest.mark.parametrize(("steps", "said"), [(0.0123, "0.0123 steps/s"), (12.34, "12.3 steps/s"), (45678.9, "45,700 steps/s")])
 def test_a_rate_has_three_digits(steps: float, said: str) -> None:
     assert rate(steps) == said
+
+
+def test_the_last_epoch_is_printed_whichever_it_turns_out_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[1] / "models" / "xor.mlp").read_text("utf-8")
+    path = tmp_path / "xor.mlp"
+    path.write_text(text, "utf-8")
+    assert main(["run", str(path), "--no-out", "--every", "4", "--set", "train.epochs=6", "--watch", "p"]) == 0
+    epochs = capsys.readouterr().out.split("\n\n")[1]
+    shown = [line.split()[0] for line in epochs.split("\n") if line[:6].strip().isdigit()]
+    assert shown == ["4", "6"]
