@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 DOWN, ALONG = (0,), (1,)  # the rows of a matrix, each row
+BLOCK = 8192  # numbers that are made at a time where the whole would be copied
 
 
 def softmax(z: Array, out: Array) -> Array:
@@ -31,36 +32,50 @@ def log_softmax(z: Array, out: Array) -> Array:
 
 def logsumexp(z: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Array:
     """log(sum(exp(z))) over `axes`, shifted by the maximum. All -inf gives -inf, any inf gives inf."""
-    top = np.maximum.reduce(z, axis=axes, keepdims=True)
-    shift = np.where(np.isfinite(top), top, 0.0).astype(z.dtype)
-    total = np.log(np.add.reduce(np.exp(z - shift), axis=axes, keepdims=True)) + shift
+    shift = np.maximum.reduce(z, axis=axes, keepdims=True)
+    shift = np.where(np.isfinite(shift), shift, z.dtype.type(0))
+    shifted = z - shift
+    total = np.add.reduce(np.exp(shifted, out=shifted), axis=axes, keepdims=True)
+    total = np.log(total) + shift
     out[...] = total if keep else total.reshape(out.shape)
     return out
 
 
+def _tail(x: Array, out: Array) -> Array:
+    """exp(-|x|) in a new array like `out`."""
+    small = np.absolute(x, out=np.empty(out.shape, out.dtype))
+    return np.exp(np.negative(small, out=small), out=small)
+
+
 def sigmoid(x: Array, out: Array) -> Array:
     """1 / (1 + exp(-x)), from exp(-|x|) so that neither tail loses a digit."""
-    small = np.exp(-np.abs(x))
-    np.divide(np.where(x >= 0, x.dtype.type(1), small), 1 + small, out=out)
+    small = _tail(x, out)
+    np.add(1, small, out=out)
+    np.copyto(small, 1, where=x >= 0)
+    np.divide(small, out, out=out)
     np.copyto(out, x, where=np.isnan(x))
     return out
 
 
 def silu(x: Array, out: Array) -> Array:
     """x / (1 + exp(-x)). Where exp(x) has lost digits, or is 0, x times it still has all of its own: half of x at a time."""
-    small = np.exp(-np.abs(x))
-    np.divide(np.where(x >= 0, x, x * small), 1 + small, out=out)
-    deep = (x < 0) & (small < np.finfo(x.dtype).tiny)
+    small = _tail(x, out)
+    deep = small < np.finfo(x.dtype).tiny
+    deep &= x < 0
+    np.multiply(x, small, out=out)
+    np.copyto(out, x, where=x >= 0)
+    np.divide(out, np.add(1, small, out=small), out=out)
     if deep.any():
-        half = np.exp(x[deep] / 2)
-        out[deep] = x[deep] * half * half
+        half = np.exp(np.divide(x, 2, out=small), out=small)
+        np.multiply(x, half, out=out, where=deep)
+        np.multiply(out, half, out=out, where=deep)
     return out
 
 
 def softplus(x: Array, out: Array) -> Array:
     """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))."""
-    tail = np.log1p(np.exp(-np.abs(x)))
-    return np.add(np.maximum(x, 0), tail, out=out)
+    small = _tail(x, out)
+    return np.add(np.maximum(x, 0, out=out), np.log1p(small, out=small), out=out)
 
 
 def where(condition: Array, a: Array, b: Array, out: Array) -> Array:
@@ -103,7 +118,9 @@ def scatter_add(x: Array, index: Array, out: Array, size: int) -> Array:
     """`size` rows: each the sum of the rows of `x` that have its index, in their order."""
     there, place = _places(index, size)
     out[...] = 0
-    np.add.at(out, place[there], x[there])
+    for start in range(0, len(x), BLOCK):  # a block at a time, for what is chosen is copied
+        chosen = there[start : start + BLOCK]
+        np.add.at(out, place[start : start + BLOCK][chosen], x[start : start + BLOCK][chosen])
     return out
 
 
@@ -117,7 +134,13 @@ def _places(index: Array, size: int) -> tuple[NDArray[np.bool_], NDArray[np.intp
 
 def bernoulli(q: Array, x: Array, out: Array, stream: np.random.Generator) -> Array:
     """1 with probability q, else 0, shaped like x, of which no number is read."""
-    return np.less(stream.random(out.shape), q, out=out)
+    if q.ndim or not out.ndim:
+        return np.less(stream.random(out.shape), q, out=out)
+    flat = out.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        part = flat[start : start + BLOCK]
+        np.less(stream.random(part.size), q, out=part)
+    return out
 
 
 def concat(*parts: Array, out: Array) -> Array:

@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from . import fact_rules, kernels, shapes
+from . import fact_rules, kernels, scratch, shapes
 from .fact_rules import FactRule, always
 from .facts import SIMPLEX, ZERO_ONE, Facts
 from .plan import Shape
+from .scratch import Scratch
 from .shapes import ShapeError as ShapeError  # re-exported: raised by the rows
 
 if TYPE_CHECKING:
     from .ir import Node
 
 Vjp = Callable[..., "tuple[Node | None, ...]"]
-Parts = Callable[..., int]  # (emit, *registers, width) -> register: the steps that the executor runs in place of one, `emit(op, *registers, **attrs)`
+# (emit, *registers, last axis) -> register: the steps that run in place of one, by `emit(op, *registers, **attrs)`
+Parts = Callable[..., int]
 ShapeRule = Callable[[Sequence[Shape], Mapping[str, object]], Shape]
 
 # Precedences of the language, loosest to tightest; a call or a name is an atom.
@@ -41,6 +43,7 @@ class Op:
     says of a gradient through it. `example` are operand arrays as nested lists, from which the tests start. `inplace`: `out` may be an operand.
     `discrete`: the result jumps or bends where operands cross, so a central difference across is no judge. `parts` writes the operation
     out in others, to the same bits, so that what two of them share is computed once; `spread`: a number is made an array, which is quicker.
+    `scratch`: the bytes that `numpy` takes beside its result.
     `library`: the module that computes it, where that is not NumPy; the extra of mlpc that installs it bears its first name.
     """
 
@@ -58,6 +61,7 @@ class Op:
     discrete: bool = False
     parts: Parts | None = None
     spread: bool = False
+    scratch: Scratch = scratch.nothing
     library: str = ""
 
 
@@ -157,13 +161,15 @@ POSITIVE = [[0.3, 1.2, 2.0], [1.5, 0.7, 0.4]]
 
 def _elementwise(numpy: Callable[..., Any], vjp: Vjp | None, *example: Any, **rest: Any) -> Op:
     """A row of a ufunc, NumPy's or a library's, or of what does as ufuncs do and says so by `inplace`."""
-    known: dict[str, Any] = {"inplace": isinstance(numpy, np.ufunc) or "library" in rest} | rest
+    known: dict[str, Any] = {"inplace": isinstance(numpy, np.ufunc) or "library" in rest, "scratch": scratch.buffered} | rest
     return Op("elementwise", numpy, shapes.broadcast, vjp, example=(example, {}), **known)
 
 
 def _comparison(numpy: Callable[..., Any], symbol: str) -> Op:
     """A row of a comparison: 0 or 1, as floats, without a gradient."""
-    return _elementwise(numpy, None, M, V, symbol=symbol, precedence=COMPARISON, facts=always(ZERO_ONE), discrete=True)
+    return _elementwise(
+        numpy, None, M, V, symbol=symbol, precedence=COMPARISON, facts=always(ZERO_ONE), discrete=True, scratch=scratch.compared
+    )
 
 
 def _reduction(numpy: Callable[..., Any], vjp: Vjp, **rest: Any) -> Op:
@@ -207,37 +213,40 @@ TABLE: dict[str, Op] = {
                         facts=always(Facts(bounded=True)), title="erf", library="scipy.special"),
     # reached by rewriting: safe at any size of the argument
     "sigmoid": _elementwise(kernels.sigmoid, lambda g, out, x: (g * out * (1 - out),), M, facts=always(Facts(nonnegative=True, bounded=True)),
-                            flops=4, title="sigmoid"),
-    "silu": _elementwise(kernels.silu, _silu, M, flops=5, title="silu"),
-    "softplus": _elementwise(kernels.softplus, lambda g, out, x: (g * call("sigmoid", x),), M, facts=fact_rules.nonnegative, flops=4, title="softplus"),
+                            flops=4, title="sigmoid", scratch=scratch.one_more(1)),
+    "silu": _elementwise(kernels.silu, _silu, M, flops=5, title="silu", scratch=scratch.one_more(2)),
+    "softplus": _elementwise(kernels.softplus, lambda g, out, x: (g * call("sigmoid", x),), M, facts=fact_rules.nonnegative, flops=4, title="softplus",
+                             scratch=scratch.one_more(0)),
     "expm1": _elementwise(np.expm1, lambda g, out, x: (g * call("exp", x),), M, title="expm1"),
     "log1p": _elementwise(np.log1p, lambda g, out, x: (g / (1 + x),), POSITIVE, title="log1p"),
     "softmax": Op("rowwise", kernels.softmax, shapes.rows, lambda g, out, z: (out * (g - _over_features(g * out)),), always(SIMPLEX),
                   flops=5, title="softmax", example=((M,), {}), parts=_softmax_parts),
     "log_softmax": Op("rowwise", kernels.log_softmax, shapes.rows, lambda g, out, z: (g - call("softmax", z) * _over_features(g),),
                       flops=5, title="log_softmax", example=((M,), {}), parts=_log_softmax_parts),
-    "logsumexp": _reduction(kernels.logsumexp, _logsumexp, flops=4, title="logsumexp"),
+    "logsumexp": _reduction(kernels.logsumexp, _logsumexp, flops=4, title="logsumexp", scratch=scratch.shifted),
     # choice
     "where": Op("elementwise", kernels.where, shapes.broadcast, _where, example=(([[1, 0, 1], [0, 0, 1]], M, V), {}), title="where",
-                facts=lambda args, shape, attrs: fact_rules.same(args[1:], shape, attrs), discrete=True),
-    "argmax": Op("rowwise", kernels.argmax, shapes.argmax, None, fact_rules.argmax, example=((M,), {}), discrete=True),
-    "rank": Op("columns", kernels.rank, shapes.rows, None, always(Facts(nonnegative=True, positive=True)), example=((M,), {}), discrete=True),
-    "onehot": Op("rowwise", kernels.onehot, shapes.widen, None, fact_rules.onehot, example=(([[0.0], [2.0]],), {"size": 3}), discrete=True),
+                facts=lambda args, shape, attrs: fact_rules.same(args[1:], shape, attrs), discrete=True, scratch=scratch.condition),
+    "argmax": Op("rowwise", kernels.argmax, shapes.argmax, None, fact_rules.argmax, example=((M,), {}), discrete=True, scratch=scratch.places),
+    "rank": Op("columns", kernels.rank, shapes.rows, None, always(Facts(nonnegative=True, positive=True)), example=((M,), {}), discrete=True,
+               scratch=scratch.sorted_column),
+    "onehot": Op("rowwise", kernels.onehot, shapes.widen, None, fact_rules.onehot, example=(([[0.0], [2.0]],), {"size": 3}), discrete=True,
+                 scratch=scratch.columns),
     # chance: x gives the shape; `stream` names the draw, so that no two are one
     "bernoulli": Op("random", kernels.bernoulli, lambda s, attrs: s[1], None, always(ZERO_ONE), discrete=True,
-                    example=((0.3, M), {"stream": "example"})),
+                    example=((0.3, M), {"stream": "example"}), scratch=scratch.drawn),
     # reductions
     "sum": _reduction(kernels.sum_over, _sum, facts=fact_rules.reduced, title="sum"),
-    "max_over": _reduction(kernels.max_over, _extreme_over, facts=fact_rules.reduced, title="max", discrete=True),
+    "max_over": _reduction(kernels.max_over, _extreme_over, facts=fact_rules.reduced, title="max", discrete=True, scratch=scratch.places),
     "min_over": _reduction(kernels.min_over, _extreme_over, facts=fact_rules.reduced, title="min", discrete=True),
     # products of matrices
     "matmul": Op("matmul", np.matmul, shapes.matmul, lambda g, out, a, b: (g @ b.T, a.T @ g), symbol="@", precedence=PRODUCT, title="matmul",
                  example=((M, W), {})),
     # that of one-hot rows with a matrix, reached by rewriting, and the same of its transpose
     "gather": Op("move", kernels.gather, shapes.gather, lambda g, out, w, i: (call("scatter_add", g, i, size=w.shape[0]), None), flops=0,
-                 title="gather", example=((W, [[0.0], [2.0]]), {}), discrete=True),
+                 title="gather", example=((W, [[0.0], [2.0]]), {}), discrete=True, scratch=scratch.looked_up),
     "scatter_add": Op("move", kernels.scatter_add, shapes.scatter_add, lambda g, out, x, i: (call("gather", g, i), None),
-                      title="scatter_add", example=((M, [[2.0], [0.0]]), {"size": 4}), discrete=True),
+                      title="scatter_add", example=((M, [[2.0], [0.0]]), {"size": 4}), discrete=True, scratch=scratch.scattered),
     # arrangement
     "transpose": Op("view", kernels.transpose, shapes.transpose, lambda g, out, x: (g.T,), flops=0, title="transpose", example=((M,), {})),
     "reshape": Op("view", kernels.reshape, shapes.given, lambda g, out, x: (call("reshape", g, shape=x.shape),), fact_rules.same, flops=0,

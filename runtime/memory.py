@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from ..compiler.footprint import Footprint
 from ..compiler.plan import Plan
 from ..compiler.settings import Settings
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
-from .accumulation import update_plan
+from .accumulation import next_states, update_plan
 from .expand import expand
+from .held import held
 from .kernel import lay_out
 from .measure import measuring_bytes
 from .steps import SECTIONS
@@ -48,29 +49,46 @@ def predict(plan: Plan, evaluation: Plan, rows: Mapping[str, int], settings: Set
     """The bytes of params, gradients, states, batches and intermediate values, for splits of so many `rows`."""
     itemsize = np.dtype(plan.precision).itemsize
     numbers = sum(p.count for p in plan.params)
-    held = rows.get("train", 1)
-    settings = settings.scheduled(held)
-    size = min(settings.batch, held)
-    ragged = held % size if size else 0
-    width = _width(plan)
+    count = rows.get("train", 1)
+    settings = settings.scheduled(count)
     parts = [("params and gradients", 2 * numbers * itemsize), ("states of the optimizer", len(plan.states) * numbers * itemsize)]
     parts.append(("drawing the params", 16 * numbers))  # in float64, each by itself and then all in one array
     if plan.precision != "float64":
         parts.append((f"the data in {plan.precision}", sum(rows.values()) * _width(evaluation) * itemsize))
-    for count in dict.fromkeys((size, ragged)):
-        if count:
-            batch = 0 if count == held else count * width * itemsize
-            parts.append((f"a step on {count} rows", batch + _arena(plan, SECTIONS, count, itemsize)))
+    parts += step_parts(plan, count, settings)
     largest = max((count for count in rows.values()), default=0)
     if largest:
         parts.append((f"measuring {largest} rows", measuring_bytes(evaluation, largest)))
-    if settings.accumulate > 1:
-        mean = numbers + sum(s.count for s in plan.model_states)
-        parts.append(("the mean of several batches", mean * itemsize + _arena(update_plan(plan), ("update",), 1, itemsize)))
     parts.append(("the last good state", (1 + len(plan.states)) * numbers * itemsize))
     if settings.keep is not None:
         parts.append(("the params of the best epoch", numbers * itemsize))
     return Prediction(tuple(parts))
+
+
+def step_parts(plan: Plan, rows: int, settings: Settings) -> Iterator[tuple[str, int]]:
+    """The bytes of arrays that steps on a split of so many rows take beside the data, the params, their gradients and the states."""
+    itemsize = np.dtype(plan.precision).itemsize
+    size = min(settings.batch, rows)
+    several = settings.accumulate > 1
+    sections, keep = (SECTIONS[:2], next_states(plan)) if several else (SECTIONS, ())
+    states = sum(s.count for s in plan.model_states)
+    kernels = {
+        f"a step on {n} rows": held(plan, sections, n, keep, n < rows) for n in dict.fromkeys((size, rows % size if size else 0)) if n
+    }
+    if several:
+        kernels["the update"] = held(update_plan(plan), ("update",), 1, keep, False)
+    scratch, lent = 0, dict[tuple[str, int, int], int]()
+    for what, kernel in kernels.items():
+        new = {key: count for key, count in kernel.lent.items() if key not in lent}
+        yield what, kernel.arrays + sum(new.values()) + max(kernel.scratch - scratch, 0)
+        lent, scratch = lent | new, max(scratch, kernel.scratch)
+    if several:
+        numbers = sum(p.count for p in plan.params)
+        yield "the mean of several batches", (numbers + 3 * states) * itemsize
+    if states:
+        yield "states of the model", states * itemsize
+    if rows > 1:
+        yield "the order of the rows", 8 * rows * (2 if settings.shuffle and size < rows else 1)
 
 
 def available() -> int:
@@ -109,11 +127,6 @@ def show(size: int) -> str:
         if size >= UNITS[unit]:
             return f"{size / UNITS[unit]:.3g} {unit}" if size < 1000 * UNITS[unit] else f"{size // UNITS[unit]} {unit}"
     return f"{size} B"
-
-
-def _arena(plan: Plan, sections: tuple[str, ...], rows: int, itemsize: int) -> int:
-    keep = {plan.loss, *(register for _, register in plan.reports)}
-    return lay_out(expand(plan, sections, rows, keep), itemsize).arena_bytes
 
 
 def _width(plan: Plan) -> int:

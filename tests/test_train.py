@@ -215,7 +215,7 @@ def test_memory_is_predicted_from_the_plan_alone():
     assert found["params and gradients"] == 2 * 2 * 8
     assert found["a step on 4 rows"] >= 4 * 3 * 8
     assert list(found) == ["params and gradients", "states of the optimizer", "drawing the params", "a step on 4 rows", "a step on 2 rows",
-                           "measuring 10 rows", "the last good state"]  # fmt: skip
+                           "the order of the rows", "measuring 10 rows", "the last good state"]  # fmt: skip
     huge = replace(plan, params=(replace(plan.params[0], shape=(10**6, 10**6)),))
     assert predict(huge, evaluation, {"train": 10}, settings()).total > 10**13
 
