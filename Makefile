@@ -39,7 +39,7 @@ editors: .venv/installed  ## rewrite the files for editors after a change of the
 	$(BIN)/python -m mlpc.editors
 
 bench: .venv/installed-test  ## what mlpc costs and reaches: compile time, printing a plan, iris over 100 seeds, a step, a whole process (PYTHONS: others, with scikit-learn or PyTorch)
-	@set -e; for script in compile_time plan_page iris_seeds speed; do echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py $(ARGS); done
+	@set -e; for script in compile_time plan_page iris_seeds memory speed; do echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py $(ARGS); done
 	@echo "== benchmarks/cold_start.py"; $(BIN)/python benchmarks/cold_start.py $(addprefix --python=,$(PYTHONS))
 
 campaign: .venv/installed-test  ## the long random tests with a fresh seed (MLPC_SEED=n to repeat one)

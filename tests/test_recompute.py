@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from .plan_text import names_in
 from .random_graphs import to_mlp
 from .test_plan_text import plan_of, random_models, text_is_what_runs
 
-MODELS = sorted((Path(__file__).parents[1] / "models").glob("*.mlp"))
+ROOT = Path(__file__).parents[1]
+MODELS = sorted((ROOT / "models").glob("*.mlp"))
 CHAIN = """
 data {
   x = DATA
@@ -201,6 +203,15 @@ def test_a_hundred_layers_take_a_fraction() -> None:
     assert on.footprint.kept < off.footprint.kept / 5
     assert on.footprint.peak < off.footprint.peak / 5
     assert on.footprint.flops < off.footprint.flops * 4 / 3
+
+
+def test_the_table_of_the_documents_is_what_the_plans_say() -> None:
+    memory = runpy.run_path(str(ROOT / "benchmarks" / "memory.py"))
+    rows = [memory["row"](n, word, mlpc.loads(memory["text"](n, word)).footprint) for n in memory["LAYERS"][:3] for word in ("off", "on")]
+    document = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    table = document.partition("<!-- memory -->\n")[2].partition("<!-- end -->")[0].splitlines()
+    assert table[0] == memory["HEAD"]
+    assert table[2:8] == rows
 
 
 @pytest.mark.parametrize(("rows", "layers"), [(64, 1), (4, 6)])  # there is nothing between; the update takes more
