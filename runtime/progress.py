@@ -122,9 +122,7 @@ def snapshot(plan: Plan, progress: Progress, arrays: Arrays, sampler: Sampler, s
     return Snapshot(document, {name: arrays.flat[k] for name, k in _places(plan).items()} | kept, tuple(progress.history))
 
 
-def restored(
-    found: Snapshot, plan: Plan, arrays: Arrays, sampler: Callable[[int, State | None], Sampler]
-) -> tuple[Progress, Sampler]:
+def restored(found: Snapshot, plan: Plan, arrays: Arrays, sampler: Callable[[int, State | None], Sampler]) -> tuple[Progress, Sampler]:
     """Fills `arrays` and gives the rest; `sampler(done, shuffle)` makes one."""
     said = found.document
     for name, k in _places(plan).items():
