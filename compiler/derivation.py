@@ -40,6 +40,7 @@ class Derivation(Shown):
     `through` are the lines whose gradients a gradient gathers, `said` what the model says where the line is from.
     """
 
+    plan: Plan
     line: Line
     steps: tuple[Rewriting, ...]
     through: tuple[Line, ...] = ()
@@ -50,6 +51,11 @@ class Derivation(Shown):
         from .render.derivation import derivation_rows
 
         return list(derivation_rows(self))
+
+    def _repr_latex_(self) -> str:
+        from .render.display import derivation_display
+
+        return derivation_display(self, self.plan)
 
 
 def called(plan: Plan, name: str) -> Line:

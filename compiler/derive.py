@@ -101,7 +101,8 @@ def derivations(program: Program, schema: Schema, lib: Library, graph: Graph, se
         again = Rewriting(line.text, RECOMPUTED, HOW[RECOMPUTED], (f"{line.target} is {line.again}",))
         history[line.id].steps = [*history[line.again].steps, again]
     return plan, {
-        line.id: Derivation(line, tuple(history[line.id].steps), through(line, plan), source_line(line, program)) for line in plan.lines
+        line.id: Derivation(plan, line, tuple(history[line.id].steps), through(line, plan), source_line(line, program))
+        for line in plan.lines
     }
 
 

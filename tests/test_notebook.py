@@ -58,7 +58,8 @@ def test_a_cell_is_a_model_and_shows_its_plan(outputs):
 
 def test_a_derivation_a_trace_and_a_difference_are_pages(outputs):
     assert "rows_sum_to_one" in text_of(outputs[2][0].data["text/html"])
-    assert "central differences" in text_of(outputs[3][0].data["text/html"]) or "dz2 = p - y" in text_of(outputs[3][0].data["text/html"])
+    assert outputs[2][0].data["text/latex"].startswith("$$\n\\begin{aligned}\n\\partial z_{2} &=")
+    assert "dz2 = p - y" in text_of(outputs[3][0].data["text/html"])
     assert outputs[4][0].text == "p - y\n"
     assert "dz2 = p - y" in text_of(outputs[5][0].data["text/html"])
     assert "the plans are the same" in text_of(outputs[8][0].data["text/html"])
