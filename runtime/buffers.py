@@ -39,6 +39,7 @@ def assign(
     `values` describes the registers, `keep` are those read after the last step, `elsewhere` those whose memory is not the
     arena's. Views take no memory of their own: they keep what they look at alive.
     """
+    elsewhere = frozenset(elsewhere)
     shapes = {v.id: _sizes(v.shape, rows) for v in values}
     sizes = {register: _aligned(_count(shape) * itemsize) for register, shape in shapes.items()}
     base = bases(steps)
