@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,9 +48,7 @@ class Column:
     @cached_property
     def cells(self) -> tuple[str, ...]:
         """The cells as text; numbers are written out (2.0 as `2`), missing ones are ''."""
-        if isinstance(self.written, tuple):
-            return self.written
-        return tuple("" if math.isnan(x) else repr(x).removesuffix(".0") for x in self.written.tolist())
+        return self.written if isinstance(self.written, tuple) else tuple(map(_text, self.written.tolist()))
 
     @cached_property
     def numbers(self) -> NDArray[np.float64] | None:
@@ -60,6 +59,15 @@ class Column:
         if any(x is None for x in found):
             return None
         return np.array(found, dtype=np.float64)
+
+    def counted(self, rows: NDArray[np.int64]) -> dict[str, int]:
+        """The cells of some rows, each once, in the order in which they first come -> how many of the rows have it."""
+        if isinstance(self.written, tuple):
+            return dict(Counter(self.written[i] for i in rows.tolist()))
+        x = self.written[rows]
+        _, first, counts = np.unique(x, return_index=True, return_counts=True)
+        order = np.argsort(first)
+        return dict(zip(map(_text, x[first[order]].tolist()), counts[order].tolist(), strict=True))
 
     @property
     def is_numeric(self) -> bool:
@@ -99,6 +107,10 @@ class Table:
         if name not in self.known:
             self.known[name] = self.read(name, span)
         return self.known[name]
+
+
+def _text(x: float) -> str:
+    return "" if math.isnan(x) else repr(x).removesuffix(".0")
 
 
 def number(cell: str) -> float | None:

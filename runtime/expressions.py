@@ -16,7 +16,7 @@ from ..dsl.diagnostics import MlpcError, did_you_mean, fault
 from ..dsl.syntax import Binary, Call, Expr, Matrix, Name, Number, Span, Text, Unary
 from .arguments import arguments_of, word
 from .columns import Table
-from .frame import Array, Frame, Indices, Statistics, computed, numeric
+from .frame import Array, Frame, Indices, Statistics, computed, in_blocks, numbers, numeric
 from .missing import gaps
 from .pipes import PIPES
 from .selection import KINDS, Selection, by_kind, by_pattern, labels_of, literal
@@ -194,7 +194,7 @@ def _arithmetic(node: Unary | Binary, operands: list[Frame | Constant], scope: S
     if 1 < min(widths) < max(widths):
         raise fault("E0231", node.span, f"`{node.op}` meets {widths[0]} columns and {widths[1]}", "both need as many, or one of them one")
     remaining = iter(frames)
-    arrays: list[Array] = [_array(next(remaining)) if isinstance(x, Frame) else np.array(float(x)) for x in operands]
+    arrays: list[Array] = [numbers(next(remaining)) if isinstance(x, Frame) else np.array(float(x)) for x in operands]
     with np.errstate(all="ignore"):
         array = ufunc(*arrays)
     merged = replace(frames[0], sources=_sources(frames))
@@ -221,7 +221,7 @@ def _concat(node: Call, operands: list[Frame | Constant]) -> Made:
         integer=all(f.integer for f in facts),
         bounded=all(f.bounded for f in facts),
     )
-    array = np.column_stack([_array(numeric(frame)) for frame in frames])
+    array = np.column_stack([numbers(numeric(frame)) for frame in frames])
     gap = next((frame.gap for frame in frames if frame.gap), None)
     return Frame(labels, frames[0].rows, node.span, array, facts=kept, sources=sources, gap=gap), "concat", {}
 
@@ -235,8 +235,9 @@ def _piped(node: Call, operands: list[Frame | Constant], scope: Scope, before: T
     if name == "drop_missing" and scope.drops is not None and (found := gaps(frame)).any():
         scope.drops.append(Drop(found, tuple(c.name for c in frame.cells if c.gaps.any()), node.function.span))
         raise KNOWN_FAULT  # the statement is evaluated again without these rows
+    frame = numeric(frame) if pipe.numeric else frame
     train = np.arange(len(frame.rows.lines)) if scope.train is None else scope.train
-    statistics = pipe.fit(frame, train, arguments, node.function.span) if before is None else before.statistics
+    statistics = pipe.fit(in_blocks(frame, train), arguments, node.function.span) if before is None else before.statistics
     return pipe.apply(frame, statistics, node.function.span), name, statistics
 
 
@@ -265,8 +266,3 @@ def _same_rows(frames: list[Frame]) -> None:
 
 def _sources(frames: list[Frame]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for frame in frames for name in frame.sources))
-
-
-def _array(frame: Frame) -> Array:
-    assert frame.array is not None
-    return frame.array

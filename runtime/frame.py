@@ -1,14 +1,14 @@
 """Frames, which are data values while they are made, and what a pipe is.
 
-    pipe = (parameters, fit: frame, training rows, arguments -> statistics; apply: frame, statistics -> frame)
+    pipe = (parameters, fit: training rows in blocks, arguments -> statistics; apply: frame, statistics -> frame)
 
 Statistics come from the training rows alone and are plain values: they are kept with the weights, and
-prediction calls `apply` with them.
+prediction calls `apply` with them. A block is of so many rows whether all of them are in memory or not: so are the bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 Arguments = Mapping[str, float | str]
 Statistics = dict[str, tuple[float, ...] | tuple[tuple[str, ...], ...]]
 Indices = NDArray[np.int64]
+BLOCK = 2**21  # numbers of a block that statistics are taken of at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,14 +45,21 @@ class Frame:
     gap: Diagnostic | None = None
 
 
+Pieces = Iterable[tuple[Frame, Indices]]  # a frame, and those of its rows that train; they all are of one table
+
+
 @dataclass(frozen=True, slots=True)
 class Pipe:
-    """`parameters` are the names of its arguments, which are numbers; `words` are the words that one takes beside them."""
+    """`parameters` are the names of its arguments, which are numbers; `words` are the words that one takes beside them.
+
+    `fit` goes through the training rows once; `numeric`: it takes numbers only, and its frames have them.
+    """
 
     parameters: tuple[str, ...]
-    fit: Callable[[Frame, Indices, Arguments, Span], Statistics]
+    fit: Callable[[Pieces, Arguments, Span], Statistics]
     apply: Callable[[Frame, Statistics, Span], Frame]
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
+    numeric: bool = False
 
 
 def numeric(frame: Frame) -> Frame:
@@ -64,11 +72,21 @@ def numeric(frame: Frame) -> Frame:
     return replace(frame, array=np.column_stack([column.numbers for column in frame.cells if column.numbers is not None]))
 
 
-def numbers(frame: Frame) -> tuple[Frame, Array]:
-    """`numeric(frame)`, and its array."""
-    found = numeric(frame)
-    assert found.array is not None
-    return found, found.array
+def numbers(frame: Frame) -> Array:
+    """The array of a frame that has one."""
+    assert frame.array is not None
+    return frame.array
+
+
+def block_rows(frame: Frame) -> int:
+    """The rows of a block that has the columns of a frame."""
+    return max(1, BLOCK // max(len(frame.labels), 1))
+
+
+def in_blocks(frame: Frame, train: Indices) -> Iterator[tuple[Frame, Indices]]:
+    """The training rows of a frame that is in memory."""
+    size = block_rows(frame)
+    return ((frame, train[start : start + size]) for start in range(0, len(train), size))
 
 
 def computed(frame: Frame, array: Array, span: Span, facts: Facts = NOTHING, labels: tuple[str, ...] = ()) -> Frame:

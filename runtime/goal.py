@@ -104,7 +104,7 @@ def _with_classes(g: Goal) -> Goal:
         )
     numbers = codes(column, labels)
     counts = np.bincount(numbers, minlength=len(labels)).tolist()
-    return replace(g, classes=labels, counts=tuple(counts), codes=tuple(numbers))
+    return replace(g, classes=labels, counts=tuple(counts), codes=tuple(numbers.tolist()))
 
 
 def _is_few(column: Column, labels: Sequence[str]) -> bool:

@@ -138,7 +138,7 @@ def _of_labels(column: Column, written: str, gaps: int) -> Kind:
         return left_out(column.name, why)
     role = LABELS if len(labels) <= MOST_ONEHOT else EMBEDDED
     width = len(labels) + (gaps > 0) if role == LABELS else min(WIDEST, isqrt(len(labels)))
-    return Kind(column.name, role, written, "", width, gaps, (column,), tuple(codes(column, labels)))
+    return Kind(column.name, role, written, "", width, gaps, (column,), tuple(codes(column, labels).tolist()))
 
 
 def strangers(column: Column) -> str:

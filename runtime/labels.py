@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..compiler.facts import ONEHOT, ZERO_ONE, counted
+from ..compiler.facts import ONEHOT, ZERO_ONE
+from ..compiler.facts import counted as below
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Span
 from .columns import Column, missing, missing_faults, number, short
-from .frame import Arguments, Frame, Indices, Pipe, Statistics, columns_of, computed
+from .frame import Arguments, Frame, Indices, Pieces, Pipe, Statistics, columns_of, computed
 
 LARGEST = 2**27  # numbers in one one-hot value: 1 GiB
 MISSING = "(missing)"  # how the category of the missing cells is shown; in the statistics it is ''
 TARGET = "a target has no class of missing labels: `|> drop_missing` before it leaves out the row"
 
 
-def distinct(cells: list[str]) -> tuple[tuple[str, ...], bool]:
+def distinct(cells: Iterable[str]) -> tuple[tuple[str, ...], bool]:
     """Distinct labels, and whether all are numbers: those in their order (the first way one is written stands for it), text by code point."""
+    cells = dict.fromkeys(cells)
     by_number = all(number(cell) is not None for cell in cells)
     first: dict[float | str, str] = {}
     for cell in cells:
@@ -32,11 +36,18 @@ def key_of(cell: str, by_number: bool) -> float | str:
     return cell if value is None else value
 
 
-def codes(column: Column, known: tuple[str, ...]) -> list[int]:
+def codes(column: Column, known: tuple[str, ...]) -> NDArray[np.intp]:
     """The position of each cell among known labels, -1 for one that is not there; '' is that of missing cells."""
     by_number = all(number(label) is not None for label in known if label)
     place = {key_of(label, by_number): i for i, label in enumerate(known)}
-    return [place.get("" if missing(cell) else key_of(cell, by_number), -1) for cell in column.cells]
+
+    def of(cells: Iterable[str]) -> NDArray[np.intp]:
+        return np.array([place.get("" if missing(cell) else key_of(cell, by_number), -1) for cell in cells], np.intp)
+
+    if isinstance(column.written, tuple):
+        return of(column.written)
+    values, where = np.unique(column.written, return_inverse=True)
+    return of(Column("", values, column.rows).cells)[where]
 
 
 def class_counts(frame: Frame, train: Indices) -> tuple[int, ...]:
@@ -51,12 +62,23 @@ def class_counts(frame: Frame, train: Indices) -> tuple[int, ...]:
     return tuple(np.bincount(array[:, 0].astype(int), minlength=len(frame.classes) or 2).tolist())
 
 
-def _fit_onehot(frame: Frame, train: Indices, arguments: Arguments, span: Span) -> Statistics:
+def counted(pieces: Pieces) -> list[dict[str, int]]:
+    """Of each column the cells of the training rows, each once, in the order in which they first come -> how many rows have it."""
+    found: list[dict[str, int]] = []
+    for frame, rows in pieces:
+        columns = columns_of(frame)
+        found = found or [{} for _ in columns]
+        for seen, column in zip(found, columns, strict=True):
+            for cell, count in column.counted(rows).items():
+                seen[cell] = seen.get(cell, 0) + count
+    return found
+
+
+def _fit_onehot(pieces: Pieces, arguments: Arguments, span: Span) -> Statistics:
     """The sorted distinct labels of the training rows, column by column; last '', if a training row's cell is missing."""
     classes: list[tuple[str, ...]] = []
-    for column in columns_of(frame):
-        cells = [column.cells[i] for i in train]
-        labels, _ = distinct([cell for cell in cells if not missing(cell)])
+    for cells in counted(pieces):
+        labels, _ = distinct(cell for cell in cells if not missing(cell))
         classes.append(labels + ("",) * any(missing(cell) for cell in cells))
     return {"classes": tuple(classes)}
 
@@ -70,7 +92,7 @@ def _apply_onehot(frame: Frame, statistics: Statistics, span: Span) -> Frame:
     labels: list[str] = []
     faults: list[Diagnostic] = []
     for column, known in zip(columns, classes, strict=True):
-        found = np.array(codes(column, known))
+        found = codes(column, known)
         if (found < 0).any():
             faults.append(_unseen(column, int(found.argmin()), known, span))
         else:
@@ -85,28 +107,33 @@ def _apply_onehot(frame: Frame, statistics: Statistics, span: Span) -> Frame:
     return replace(computed(frame, array, span, facts, tuple(labels)), classes=tuple(labels) if single else (), gap=gap)
 
 
-def _fit_index(frame: Frame, train: Indices, arguments: Arguments, span: Span) -> Statistics:
+def _fit_index(pieces: Pieces, arguments: Arguments, span: Span) -> Statistics:
     """The sorted distinct labels of the training rows, column by column; a missing cell has no number."""
-    columns = columns_of(frame)
-    faults = [d for column in columns for d in missing_faults(column, frame.span)]
-    if faults:
-        raise MlpcError(*faults)
-    return {"classes": tuple(distinct([column.cells[i] for i in train])[0] for column in columns)}
+    return {"classes": tuple(distinct(cells)[0] for cells in counted(_without_gaps(pieces)))}
+
+
+def _without_gaps(pieces: Pieces) -> Pieces:
+    """The same; E0404 where a cell is missing, in whichever row."""
+    for frame, rows in pieces:
+        faults = [d for column in columns_of(frame) for d in missing_faults(column, frame.span)]
+        if faults:
+            raise MlpcError(*faults)
+        yield frame, rows
 
 
 def _apply_index(frame: Frame, statistics: Statistics, span: Span) -> Frame:
     """The position of each label among those of the training rows, from 0."""
     columns, classes = columns_of(frame), _classes(statistics)
     faults: list[Diagnostic] = []
-    numbers: list[list[int]] = []
+    numbers: list[NDArray[np.intp]] = []
     for column, known in zip(columns, classes, strict=True):
         found = codes(column, known)
         numbers.append(found)
-        faults += [_unseen(column, found.index(-1), known, span)] if -1 in found else []
+        faults += [_unseen(column, int(found.argmin()), known, span)] if (found < 0).any() else []
     if faults:
         raise MlpcError(*faults)
     array = np.array(numbers, dtype=np.float64).T
-    facts = counted(max(len(known) for known in classes))
+    facts = below(max(len(known) for known in classes))
     return replace(computed(frame, array, span, facts), classes=classes[0] if len(columns) == 1 else ())
 
 

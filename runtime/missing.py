@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +12,9 @@ from numpy.typing import NDArray
 from ..dsl.diagnostics import MlpcError, fault
 from ..dsl.syntax import Span
 from .columns import Column, missing, missing_faults, number_faults
-from .frame import Arguments, Array, Frame, Indices, Pipe, Statistics, columns_of, computed, plain
-from .labels import distinct, key_of
+from .frame import Arguments, Array, Frame, Indices, Pieces, Pipe, Statistics, columns_of, computed
+from .labels import counted, distinct, key_of
+from .moments import exponent, moments
 
 WORDS = ("mean", "median", "most_frequent")
 
@@ -24,48 +27,64 @@ def gaps(frame: Frame) -> NDArray[np.bool_]:
     return found
 
 
-def _fit_impute(frame: Frame, train: Indices, arguments: Arguments, span: Span) -> Statistics:
+def _fit_impute(pieces: Pieces, arguments: Arguments, span: Span) -> Statistics:
     """What fills a column: the number given, or the statistic of the training rows that have one."""
-    way, columns = arguments["fill"], columns_of(frame)
+    way, pieces = arguments["fill"], iter(pieces)
+    first = next(pieces)
+    columns = columns_of(first[0])
     labels = way == "most_frequent" and not all(column.is_numeric for column in columns)
-    faults = [] if labels else [d for column in columns for d in number_faults(column, frame.span)]
-    if faults:
-        raise MlpcError(*faults)
+    pieces = chain([first], pieces) if labels else _of_numbers(chain([first], pieces))
     if not isinstance(way, str):
+        next(iter(pieces))
         return {"fill": (way,) * len(columns)}
-    for column in columns:
-        if column.gaps[train].all():
+    if way == "most_frequent":
+        cells = [{cell: count for cell, count in seen.items() if not missing(cell)} for seen in counted(pieces)]
+        _refuse_empty(columns, cells, way, span)
+        fills = [_most_frequent(there) for there in cells]
+        return {"fill": tuple((fill,) for fill in fills) if labels else tuple(map(float, fills))}
+    found: list[list[Array]] = [[] for _ in columns]
+    for frame, rows in pieces:
+        for parts, column in zip(found, columns_of(frame), strict=True):
+            parts += [part] if len(part := _there(column, rows)) else []
+    _refuse_empty(columns, found, way, span)
+    return {"fill": tuple(float(moments(parts).mean) if way == "mean" else _median(np.concatenate(parts)) for parts in found)}
+
+
+def _refuse_empty(columns: Iterable[Column], found: Iterable[Sized], way: str, span: Span) -> None:
+    """E0404 for a column of which nothing was found."""
+    for column, there in zip(columns, found, strict=True):
+        if not there:
             raise fault("E0404", span, f"column `{column.name}`: every training row's cell is missing, so there is no {way} to fill it with",
                         "leave out the column, or give a number: impute(0)")  # fmt: skip
-    if labels:
-        return {"fill": tuple((_most_frequent(column, train),) for column in columns)}
-    return {"fill": plain(np.array([_statistic(way, _there(column, train)) for column in columns]))}
 
 
-def _there(column: Column, train: Indices) -> Array:
+def _there(column: Column, rows: Indices) -> Array:
     assert column.numbers is not None
-    found = column.numbers[train]
+    found = column.numbers[rows]
     return found[~np.isnan(found)]
 
 
-def _statistic(way: str, x: Array) -> float:
-    """Of equally frequent numbers the smallest."""
-    if way == "most_frequent":
-        values, counts = np.unique(x, return_counts=True)
-        return float(values[counts.argmax()])
-    _, exponent = np.frexp(np.abs(x).max())  # scaled by a power of two, so that no sum of finite numbers overflows
-    scaled = np.ldexp(x, -exponent)
-    return float(np.ldexp(np.median(scaled) if way == "median" else scaled.mean(), exponent))
+def _median(x: Array) -> float:
+    shift = exponent(np.abs(x).max())  # scaled by a power of two, so that no sum of two finite numbers overflows
+    return float(np.ldexp(np.median(np.ldexp(x, -shift)), shift))
 
 
-def _most_frequent(column: Column, train: Indices) -> str:
-    """Of equally frequent labels the first in their order."""
-    cells = [column.cells[i] for i in train if not missing(column.cells[i])]
+def _most_frequent(cells: Mapping[str, int]) -> str:
+    """Of equally frequent labels the first in their order, of numbers the smallest."""
     order, by_number = distinct(cells)
     counts: dict[float | str, int] = {}
-    for cell in cells:
-        counts[key_of(cell, by_number)] = counts.get(key_of(cell, by_number), 0) + 1
+    for cell, count in cells.items():
+        counts[key_of(cell, by_number)] = counts.get(key_of(cell, by_number), 0) + count
     return max(order, key=lambda label: counts[key_of(label, by_number)])
+
+
+def _of_numbers(pieces: Pieces) -> Iterator[tuple[Frame, Indices]]:
+    """The same; E0403 where a cell is neither missing nor a number."""
+    for frame, rows in pieces:
+        faults = [d for column in columns_of(frame) for d in number_faults(column, frame.span)]
+        if faults:
+            raise MlpcError(*faults)
+        yield frame, rows
 
 
 def _apply_impute(frame: Frame, statistics: Statistics, span: Span) -> Frame:
@@ -86,7 +105,7 @@ def _apply_impute(frame: Frame, statistics: Statistics, span: Span) -> Frame:
     return replace(frame, array=None, cells=tuple(filled), span=span)
 
 
-def _fit_nothing(frame: Frame, train: Indices, arguments: Arguments, span: Span) -> Statistics:
+def _fit_nothing(pieces: Pieces, arguments: Arguments, span: Span) -> Statistics:
     return {}
 
 

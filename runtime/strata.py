@@ -49,5 +49,5 @@ def group_of_rows(group: Expr, scope: Scope, rows: int) -> tuple[Indices, tuple[
         raise MlpcError(
             *(replace(d, hint="every row belongs to a group: fill the cell, or drop its row with `|> drop_missing`") for d in faults)
         )
-    labels = distinct(list(column.cells))[0]
-    return np.array(codes(column, labels), dtype=np.int64), labels
+    labels = distinct(column.cells)[0]
+    return codes(column, labels), labels
