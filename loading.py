@@ -11,10 +11,11 @@ from typing import Any
 from .compiler import graph as graphs
 from .compiler.imports import import_faults
 from .compiler.pipeline import compile, undisturbed
-from .compiler.settings import override
+from .compiler.resolution import override
 from .compiler.survey import survey, told
 from .dsl.diagnostics import MlpcError, fault
-from .dsl.parse import read_file, read_program
+from .dsl.file import read_file
+from .dsl.parse import read_program
 from .dsl.syntax import Program
 from .model import Model
 from .run import Run, run_of, trained_of

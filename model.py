@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .compiler import graph as graphs
+from .compiler.compilation import Compilation
 from .compiler.footprint import Footprint
-from .compiler.pipeline import Compilation, compile_prediction
 from .compiler.plan import Line, Plan
 from .compiler.render.page import Row, Shown
 from .compiler.settings import Settings
@@ -29,6 +28,7 @@ from .runtime.train import OnEpoch, OnStep, train
 if TYPE_CHECKING:  # what a training does not need is imported by the methods that do
     from .compiler.derivation import Derivation
     from .compiler.difference import Difference
+    from .compiler.graph import Graph
     from .compiler.trace import Trace
     from .runtime.checkpoint import Checkpoints
     from .runtime.gradcheck import Report
@@ -48,9 +48,13 @@ class Model(Shown):
     overrides: tuple[str, ...] = ()
 
     @property
-    def graph(self) -> graphs.Graph:
-        """The user's values as a `networkx.MultiDiGraph`."""
-        return self.compilation.graph
+    def graph(self) -> Graph:
+        """The user's values as a `networkx.MultiDiGraph`, made anew each time for a model whose plan came from the cache."""
+        if self.compilation.graph is not None:
+            return self.compilation.graph
+        from .compiler.pipeline import user_graph
+
+        return user_graph(self.program, self.dataset.schema)
 
     @property
     def plan(self) -> Plan:
@@ -76,12 +80,14 @@ class Model(Shown):
     @property
     def prediction(self) -> Plan:
         """The lines from the inputs to the output, as prediction runs them."""
+        from .compiler.pipeline import compile_prediction
+
         return compile_prediction(self.program, self.dataset.schema)
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
         """What is allowed and most likely not meant, in the program and in its data."""
-        return (*self.compilation.warnings, *lints(self.graph, self.dataset))
+        return (*self.compilation.warnings, *lints(self.compilation.names, self.dataset))
 
     @property
     def settings(self) -> Settings:
@@ -153,7 +159,14 @@ class Model(Shown):
         """Whether it can learn so many training rows alone, and what to look at if not."""
         from .runtime.overfit import overfit
 
-        return overfit(self.plan, self.compilation.evaluation, self.dataset, self.settings, graphs.targets(self.graph), rows)
+        return overfit(
+            self.plan,
+            self.compilation.evaluation,
+            self.dataset,
+            self.settings,
+            frozenset(k.name for k in self.compilation.names if k.target),
+            rows,
+        )
 
     def beginning(self, init: str | os.PathLike[str] | Mapping[str, Array]) -> dict[str, Array]:
         """The params and states of a run's folder, a file of weights or a mapping, if they are this model's; else MlpcError E0505."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .compiler.graph import output_name
-from .compiler.pipeline import compile_prediction
 from .compiler.render.json import numbers, plain
 from .runtime import fitted, given, sources, weights
 from .runtime.columns import Table
@@ -63,6 +62,8 @@ class Run(Trained):
         name = output if value is None else value
         if model.graph.nodes.get(name, {}).get("kind") != "value":
             raise unknown_value(name, model.graph)
+        from .compiler.pipeline import compile_prediction
+
         plan = compile_prediction(model.program, model.dataset.schema, name)
         return head_of(model.graph, model.dataset, plan, name, output)
 

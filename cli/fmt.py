@@ -11,8 +11,8 @@ from difflib import unified_diff
 from pathlib import Path
 
 from ..dsl.diagnostics import MlpcError, fault, printable
+from ..dsl.file import SIZE, read_file
 from ..dsl.format import formatted
-from ..dsl.parse import SIZE, read_file
 from ..runtime.atomic import replace_file
 from .load import warn, write, write_json
 from .main import FAULT, OK

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..compiler.pipeline import compile
-from ..compiler.settings import override
+from ..compiler.resolution import override
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..loading import load, load_folds
 from ..model import Model

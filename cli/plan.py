@@ -6,12 +6,9 @@ import argparse
 from collections.abc import Iterator
 
 from ..compiler import shapes
-from ..compiler.definitions import bind, signature
-from ..compiler.library import library
 from ..compiler.render.json import plan_document
 from ..compiler.render.page import Part, columns, row
 from ..compiler.settings import optimizer_text
-from ..dsl.syntax import Expr, Span
 from ..model import Model
 from .load import model_of, write, write_json
 from .terminal import page_width, show
@@ -67,7 +64,7 @@ def settings_of(model: Model) -> Iterator[tuple[str, str, str]]:
     for name, value, where in found.origins:
         yield name, optimizer_text(found.optimizer) if name == "optimizer" else value, where
         if name == "optimizer":
-            yield from _numbers(model)
+            yield from model.compilation.numbers
     rows = model.dataset.schema.train_rows
     written = {name for name, *_ in found.origins}
     if "steps" not in written:
@@ -76,30 +73,3 @@ def settings_of(model: Model) -> Iterator[tuple[str, str, str]]:
     if "epochs" not in written:
         batches = f"{found.accumulate} batches of " if found.accumulate > 1 else ""
         yield "epochs", str(found.epochs), f"{found.steps} steps of {batches}{found.batch} rows, of {rows}"
-
-
-def _numbers(model: Model) -> Iterator[tuple[str, str, str]]:
-    """What the optimizer's parameters are, given or by default."""
-    call = model.settings.optimizer
-    function = library(model.program).find(call.function.id)
-    if function is None:
-        return
-    given = bind(call, signature(function)[2:], function.name)  # the first two stand for a param and its gradient
-    for parameter in function.definition.parameters[2:]:
-        if parameter.name.id in given:
-            yield f"optimizer.{parameter.name.id}", _one_line(given[parameter.name.id]), _where(model, given[parameter.name.id])
-        elif parameter.default is not None:
-            yield f"optimizer.{parameter.name.id}", _one_line(parameter.default), f"default, {_place(model, parameter.default.span)}"
-
-
-def _one_line(e: Expr) -> str:
-    return e.span.words
-
-
-def _where(model: Model, e: Expr) -> str:
-    return "command line" if e.span.source.name.startswith("--set") else _place(model, e.span)
-
-
-def _place(model: Model, span: Span) -> str:
-    """`line 14`, or `std/losses.mlp:4` for text of another file."""
-    return f"line {span.line}" if span.source is model.program.source else f"{span.source.name}:{span.line}"

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..compiler.graph import report_items
-from ..compiler.library import library
 from ..compiler.render.curve import losses as drawn
 from ..compiler.render.text import amount
-from ..compiler.stopping import Criterion, direction
+from ..compiler.settings import Criterion
 from ..dsl.diagnostics import printable
 from ..dsl.syntax import Name, walk
 from ..model import Model
@@ -69,8 +68,8 @@ def labelled(model: Model) -> dict[str, list[str]]:
 
 def directions(model: Model) -> dict[str, str | None]:
     """Of the loss and of each item of the report whether a larger or a smaller one is better, None where nothing says so."""
-    lib, words = library(model.program), {True: "larger", False: "smaller", None: None}
-    return {"loss": "smaller"} | {name: words[direction(item, lib)] for name, item in report_items(model.program)}
+    words = {True: "larger", False: "smaller", None: None}
+    return {"loss": "smaller"} | {name: words[larger] for name, larger in model.compilation.better}
 
 
 def matrix(title: str, rows: list[Any], labels: tuple[str, ...]) -> str:

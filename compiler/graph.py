@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TypeAlias
-
-import networkx as nx
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, nearest
 from ..dsl.syntax import Arg, Assign, Call, Check, Expr, Member, Name, Param, Prime, Program, Span, State, Text, walk
 from .definitions import Library, applied_faults, expressions, taken, value_names
 from .vocabulary import BUILTINS, RESERVED
+
+if TYPE_CHECKING:  # it is imported where a graph is made or asked: a plan from the cache needs none
+    import networkx as nx
 
 Graph: TypeAlias = "nx.MultiDiGraph[str]"
 SIZES = ("cols", "rows", "classes", "counts")  # they ask for a size, and read no number
@@ -25,6 +26,8 @@ GROUPS = ("weights", "params")
 
 def build(program: Program, lib: Library) -> tuple[Graph, list[Diagnostic]]:
     """The graph, and the faults of its names. A statement with a fault is marked `broken`, so that others can go on."""
+    import networkx as nx
+
     graph: Graph = nx.MultiDiGraph()
     faults: list[Diagnostic] = []
     known: dict[str, Span] = {}
@@ -132,6 +135,8 @@ def targets(graph: Graph) -> frozenset[str]:
 
 def unused(graph: Graph, program: Program) -> list[str]:
     """The values that neither the loss, the output nor the report can feel, in the order written."""
+    import networkx as nx
+
     roots = [n for n, d in graph.nodes(data=True) if d["kind"] in {"loss", "report", "prime"}]
     output = output_name(program)
     roots += [output] if output in graph else []
@@ -210,6 +215,8 @@ def _unknown(name: Name, above: Iterable[str], lib: Library, graph: Graph) -> Di
 
 def _cycles(graph: Graph) -> list[Diagnostic]:
     """A value read above its line: part of a cycle, or just too early."""
+    import networkx as nx
+
     faults: list[Diagnostic] = []
     circular: set[str] = set()
     for component in sorted(nx.strongly_connected_components(graph), key=lambda c: min(graph.nodes[n]["span"].start for n in c)):

@@ -6,35 +6,24 @@ import gc
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from ..dsl.diagnostics import Diagnostic, MlpcError, fault
+from ..dsl.diagnostics import MlpcError, fault
 from ..dsl.syntax import Program
 from . import verify
 from .assembly import evaluation_plan, prediction_plan, training_plan
-from .graph import Graph
+from .compilation import Compilation, Known
+from .graph import Graph, report_items, targets
 from .ir import Node, Rules
 from .lints import lints
 from .lower import Lowering
 from .plan import Plan
+from .resolution import optimizer_numbers
 from .schema import Schema
 from .settings import Settings
 from .simplify import RULES
 from .statements import lower
-from .stopping import unwatchable
+from .stopping import direction, unwatchable
 from .survey import survey, told
-
-
-@dataclass(frozen=True, slots=True)
-class Compilation:
-    """What a program compiles to: the user's graph with shapes and facts, the plan to train and the plan to measure by."""
-
-    graph: Graph
-    training: Plan
-    evaluation: Plan
-    settings: Settings
-    warnings: tuple[Diagnostic, ...]
-    notes: tuple[str, ...]
 
 
 def compile(program: Program, schema: Schema, rules: Rules = RULES) -> Compilation:
@@ -55,7 +44,10 @@ def compile(program: Program, schema: Schema, rules: Rules = RULES) -> Compilati
         measured = evaluation_plan(program, evaluation, settings)
         verify.verify(plan)
         verify.verify(measured)
-        return Compilation(graph, plan, measured, settings, tuple(lints(program, graph, training, plan)), lib.notes)
+        return Compilation(
+            plan, measured, settings, tuple(lints(program, graph, training, plan)), lib.notes, names(graph),
+            tuple(optimizer_numbers(program, lib, settings)), tuple((name, direction(item, lib)) for name, item in report_items(program)), graph,
+        )  # fmt: skip
 
 
 def compile_prediction(program: Program, schema: Schema, value: str | None = None) -> Plan:
@@ -69,6 +61,14 @@ def compile_prediction(program: Program, schema: Schema, value: str | None = Non
         plan = prediction_plan(program, low, known.settings.scheduled(schema.train_rows), value)
         verify.verify(plan)
         return plan
+
+
+def user_graph(program: Program, schema: Schema) -> Graph:
+    """The graph of a program that compiles for this schema, with shapes and facts."""
+    with undisturbed():
+        known = survey(program)
+        annotate(known.graph, lower(program, schema, known.lib, known.graph, list(known.faults), training=True))
+        return known.graph
 
 
 def enough_rows(low: Lowering, settings: Settings, schema: Schema) -> None:
@@ -86,6 +86,17 @@ def annotate(graph: Graph, low: Lowering) -> None:
         node = low.values.get(name)
         if isinstance(node, Node):
             attributes["shape"], attributes["facts"] = node.shape, node.facts.names()
+
+
+def names(graph: Graph) -> tuple[Known, ...]:
+    """What is known of each name of an annotated graph."""
+    aims = targets(graph)
+    return tuple(
+        Known(
+            name, d["kind"], d.get("facts", ()), name in aims, any(not edge["size_only"] for *_, edge in graph.out_edges(name, data=True))
+        )
+        for name, d in graph.nodes(data=True)
+    )
 
 
 @contextmanager

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault, nearest
-from ..dsl.syntax import Arg, Call, Expr, Member, Name, Program, Span
+from ..dsl.syntax import Arg, Call, Expr, Member, Name, Program
 from .definitions import Library
 from .graph import report_items
 from .ir import Node
 from .lower import Lowering
 from .schema import Schema
+from .settings import Criterion
 
 FORMS = {"keep": ("last", "best", "best(val.loss)"), "early_stop": ("off", "on", "on(val.loss, patience = 20)")}
 LARGER = "std/metrics.mlp"  # a larger one is better of all that is defined there, a smaller one of what is in std's losses
 SMALLER = "std/losses.mlp"
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """`split.name`, where name is `loss` or a report item's. `patience`: the epochs without a better one after which to stop."""
-
-    split: str
-    name: str
-    larger: bool
-    span: Span
-    patience: int = 0
-    patience_text: Expr | None = None  # as written, until the settings have read it
-
-    def better(self, a: float, b: float) -> bool:
-        """Whether `a` is strictly better than `b`. A NaN is better than nothing, and anything else is better than it."""
-        return not math.isnan(a) and (math.isnan(b) or (a > b if self.larger else a < b))
 
 
 def criterion(key: str, e: Expr, program: Program, lib: Library) -> Criterion | None:

@@ -13,8 +13,9 @@ from .graph import Graph, build
 from .ir import Interner
 from .library import collect
 from .lower import Lowering
+from .resolution import resolve
 from .schema import Schema
-from .settings import Settings, resolve
+from .settings import Settings
 from .simplify import RULES
 from .updates import lower_update
 

@@ -7,11 +7,13 @@ import unicodedata
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
-
-from lark import Token
+from typing import TYPE_CHECKING
 
 from .diagnostics import Diagnostic, fault
 from .syntax import Source, Span
+
+if TYPE_CHECKING:
+    from lark import Token
 
 NESTING = 100  # brackets inside brackets; far below any recursion limit of those who walk the syntax
 SOURCE: ContextVar[Source] = ContextVar("SOURCE")  # the text being parsed: Lark's callbacks are made once, for all texts

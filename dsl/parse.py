@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,7 +13,7 @@ from lark.parsers.lalr_parser_state import ParserState
 
 from .build import span_of
 from .checks import Item, checked, checked_value, missing_returns, placed
-from .diagnostics import Diagnostic, MlpcError, fault, nearest
+from .diagnostics import Diagnostic, MlpcError
 from .faults import can_end, expected_at, syntax_fault
 from .lexing import SOURCE, clean, read_source
 from .recovery import marks_of, place_of, repaired
@@ -22,7 +21,6 @@ from .syntax import Assign, Definition, Expr, Import, Program, Section, Source
 from .tables import shipped
 
 FAULTS = 20  # syntax faults after which reading on tells a user nothing more
-SIZE = 8 * 2**20  # bytes of a file; a page of mathematics has thousands
 
 
 def parse(text: str | bytes, name: str, path: Path | None = None) -> Program:
@@ -53,25 +51,6 @@ def read_program(text: str | bytes, name: str, path: Path | None = None) -> tupl
         items, lost = placed(sound)
         return replace(_program(source, items), faults=tuple(faults), lost=lost), faults
     return _program(source, sound), faults
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of a regular file that is no larger than `SIZE`; else MlpcError (E0502)."""
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise fault("E0502", None, f"{path} is a folder", "name the .mlp file in it")
-        if not stat.S_ISREG(status.st_mode):
-            raise fault("E0502", None, f"{path} is not a regular file")
-        if status.st_size > SIZE:
-            raise fault("E0502", None, f"{path} has {status.st_size:,} bytes; {SIZE:,} is the most", "keep data in a file of its own")
-        return path.read_bytes()
-    except FileNotFoundError:
-        near = _near_file(path)
-        raise fault("E0502", None, f"{path} does not exist", near) from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise fault("E0502", None, f"{path}: {reason}") from None
 
 
 def parse_definition(source: Source, start: int, end: int) -> Definition:
@@ -170,14 +149,6 @@ def _offset(error: UnexpectedInput, text: str) -> int:
 def _start(error: MlpcError) -> int:
     span = error.diagnostics[0].span
     return span.start if span else 0
-
-
-def _near_file(path: Path) -> str:
-    try:
-        near = nearest(path.name, (p.name for p in path.parent.iterdir() if p.is_file()))
-    except OSError:
-        return ""
-    return f"did you mean {path.parent / near}?" if near else ""
 
 
 def _program(source: Source, items: tuple[Item, ...]) -> Program:

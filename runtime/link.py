@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
-from ..dsl.parse import read_file, read_program
+from ..dsl.file import read_file
 from ..dsl.syntax import Import, Program, Span
 from .location import Words, located
 
@@ -77,6 +77,8 @@ def _taken(i: Import, start: Path, around: tuple[Path, ...], shelf: _Shelf, seen
 def _read(i: Import, real: Path, around: tuple[Path, ...], shelf: _Shelf) -> tuple[Program | None, tuple[Diagnostic, ...]]:
     """What could be read of a file, its own imports too, and what is wrong with it."""
     try:
+        from ..dsl.parse import read_program
+
         program, faults = read_program(read_file(real), shelf.name(real), real)
     except MlpcError as error:
         lost = [replace(d, code="E0109", span=i.path.span) if d.span is None else d for d in error.diagnostics]

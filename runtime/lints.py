@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..compiler.graph import Graph, targets
+from ..compiler.compilation import Known
 from ..dsl.diagnostics import Diagnostic
 from .data import Dataset
 
@@ -14,14 +14,13 @@ LARGE = 100  # times what a layer's initial weights are made for
 WIDE = 32  # of more columns, as of an image's pixels, a constant one says nothing
 
 
-def lints(graph: Graph, dataset: Dataset) -> Iterator[Diagnostic]:
+def lints(names: Iterable[Known], dataset: Dataset) -> Iterator[Diagnostic]:
     """A constant column of the training rows (W0105), and one whose numbers are large (W0106), once a value that the model reads."""
-    aims = targets(graph)
+    given = {known.name for known in names if known.read and not known.target}
     train = dataset.splits.get("train", {})
     for value in dataset.schema.values:
-        readers = [edge for *_, edge in graph.out_edges(value.name, data=True) if not edge["size_only"]]
         array = train.get(value.name)
-        if value.name in aims or not readers or array is None or len(array) < 2:
+        if value.name not in given or array is None or len(array) < 2:
             continue
         constant = np.flatnonzero(array.min(axis=0) == array.max(axis=0))
         if constant.size and array.shape[1] <= WIDE:

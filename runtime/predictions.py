@@ -5,13 +5,13 @@ Of each split there are at most `MOST` rows, evenly taken. A target counts if it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..compiler.graph import Graph, targets
+from ..compiler.compilation import Known
 from ..compiler.plan import Plan, Value
 from ..compiler.render.json import plain
 from ..compiler.rowwise import ROW, reads
@@ -39,13 +39,13 @@ class Predicted:
 
 
 def predictions(
-    program: Program, graph: Graph, evaluation: Plan, dataset: Dataset, params: Mapping[str, Array], states: Mapping[str, Array]
+    program: Program, names: Iterable[Known], evaluation: Plan, dataset: Dataset, params: Mapping[str, Array], states: Mapping[str, Array]
 ) -> dict[str, Any]:
     """`targets` {name, value, classes}, and `splits`: name -> {rows, places, of: target -> {true, predicted}}.
 
     A target of classes has places in `classes`, one of numbers a list a row, in its own units.
     """
-    found = list(predicted(program, graph, evaluation, dataset))
+    found = list(predicted(program, names, evaluation, dataset))
     document: dict[str, Any] = {
         "targets": [{"name": p.target.name, "value": p.value, "classes": list(p.classes)} for p in found],
         "splits": {},
@@ -75,20 +75,20 @@ def predictions(
     return document
 
 
-def predicted(program: Program, graph: Graph, evaluation: Plan, dataset: Dataset) -> Iterator[Predicted]:
+def predicted(program: Program, names: Iterable[Known], evaluation: Plan, dataset: Dataset) -> Iterator[Predicted]:
     """The targets whose prediction is clear: the one value as wide that stands closest to it in the loss or a metric; of several the output."""
+    mine = {known.name: known for known in names}
     known = {v.name: v for v in evaluation.values if v.role in {"line", "inner"} and v.name}
     kinds = reads(evaluation)
-    values = {n for n in known if n in graph and graph.nodes[n]["kind"] == "value" and kinds[known[n].id] == ROW}
-    found = targets(graph)
+    values = {n for n in known if n in mine and mine[n].kind == "value" and kinds[known[n].id] == ROW}
     measured = [*([program.loss.value] if program.loss else []), *(item.value for item in program.report)]
-    for target in (v for v in dataset.schema.values if v.name in found):
+    for target in (v for v in dataset.schema.values if v.name in mine and mine[v.name].target):
         classes = target.classes or (("0", "1") if target.width == 1 and target.facts.below == 2 else ())
         widths = {target.width, len(target.classes)} - {0}
         like = {n for n in values if len(known[n].shape) == 2 and known[n].shape[1] in widths}
         beside = list(dict.fromkeys(n for e in measured for n in _closest(e, target.name, like)))
         beside = [n for n in beside if known[n].id == evaluation.output] or beside
-        if len(beside) == 1 and _clear(classes, target, known[beside[0]], graph.nodes[beside[0]].get("facts", ())):
+        if len(beside) == 1 and _clear(classes, target, known[beside[0]], mine[beside[0]].facts):
             yield Predicted(target, beside[0], known[beside[0]].id, classes)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ..compiler.imports import files_of
-from ..dsl.parse import parse
 from ..dsl.syntax import Program
 
 
@@ -30,6 +29,8 @@ def texts(program: Program) -> list[dict[str, Any]]:
 
 def program_of(found: list[dict[str, Any]]) -> Program:
     """The program of these texts. Raises what `parse` does."""
+    from ..dsl.parse import parse
+
     read: list[Program] = []
     for file in found:
         parsed = parse(file["text"], file["name"], Path(file["name"]))

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlpc.dsl.diagnostics import MlpcError
-from mlpc.dsl.parse import parse, parse_expression, read_file
+from mlpc.dsl.file import read_file
+from mlpc.dsl.parse import parse, parse_expression
 from mlpc.dsl.syntax import (
     Assign,
     Binary,
