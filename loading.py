@@ -56,12 +56,14 @@ def load_folds(
     return _in_file(path, overrides, _reading(Path(path).parent, data_root, data, folds), data_root)
 
 
-def load_copy(path: Path, beneath: Path, overrides: Iterable[str], *, data_folder: Path, data_root: str | None) -> Model:
-    """The model in a copy of its file: its imports lie `beneath` a folder as `put_source` lays them out, its data is where it was."""
+def load_copy(
+    path: Path, beneath: Path, overrides: Iterable[str], *, data_folder: Path, data_root: str | None, folds: int = 0
+) -> tuple[Model, ...]:
+    """The model in a copy of its file, or one of each fold: its imports lie `beneath` a folder as `put_source` lays them out, its data is where it was."""
     began = time.perf_counter()
     overrides = tuple(overrides)
     program = override(_whole(read_file(path), path.name, path, path.parent, beneath), overrides)
-    return _assembled(program, overrides, _reading(data_folder, data_root), began)[0]
+    return _assembled(program, overrides, _reading(data_folder, data_root, folds=folds), began)
 
 
 def loads(text: str, folder: str | os.PathLike[str] | None = None, overrides: Iterable[str] = (), *, data: Any = None) -> Model:

@@ -52,7 +52,10 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     run.add_argument("--init", metavar="RUN", help="begin with the weights of a run: its folder, or its weights.safetensors")
     run.add_argument(
-        "--max-time", type=duration, metavar="TIME", help="stop training after 90s, 10m or 1h30m, and measure and keep what there is"
+        "--max-time",
+        type=duration,
+        metavar="TIME",
+        help="stop training, of each fold, after 90s, 10m or 1h30m, and measure and keep what there is",
     )
     run.add_argument(
         "--folds", type=folds, metavar="K",
@@ -64,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--watch", action="append", default=[], metavar="NAME", help="print norm, range and histogram of a value or a "
                      "gradient after each epoch: h, dz2, g3; may be repeated")  # fmt: skip
-    run.add_argument("--on-nan", choices=("stop", "warn"), default="stop", metavar="WHAT",
+    run.add_argument("--on-nan", choices=("stop", "warn"), metavar="WHAT",
                      help="a loss that is not finite: stop, status 3 (the default), or warn and go on")  # fmt: skip
     run.add_argument("--curve", action="store_true", help="draw the losses over the epochs, as on a terminal")
 
@@ -176,20 +179,18 @@ def _command(
 
 
 def _wrong_run(args: argparse.Namespace) -> tuple[str, ...]:
-    if args.folds is not None:
-        one = ("--resume", args.resume), ("--dry-run", args.dry_run), ("--overfit", args.overfit), ("--max-time", args.max_time), \
-              ("--every", args.every), ("--curve", args.curve), ("--watch", args.watch), ("--on-nan", args.on_nan != "stop")  # fmt: skip
-        for option, given in one:
-            if given:
-                return (
-                    f"{option} is for one training, and --folds is for several",
-                    "the folder of each fold has its history and its weights",
-                )
+    if args.folds is not None and args.overfit is not None:
+        return ("--overfit asks of some training rows, and --folds holds rows out", "leave --folds out")
     if args.no_out and args.checkpoint_every is not None:
         return ("--checkpoint-every saves into the run's folder, and --no-out has none",)
     if args.resume is None:
         return () if args.file is not None else ("the model is missing", "mlpc run FILE, or mlpc run --resume RUN")
-    for option, given in (("--init", args.init is not None), ("--dry-run", args.dry_run), ("--overfit", args.overfit)):
+    for option, given in (
+        ("--init", args.init is not None),
+        ("--dry-run", args.dry_run),
+        ("--overfit", args.overfit),
+        ("--folds", args.folds),
+    ):
         if given:
             return (f"{option} is for a run that begins, and --resume goes on with one",)
     return ()

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from ..compiler.render.json import numbers
 from ..dsl.diagnostics import MlpcError, printable
 from ..loading import load_folds
 from ..model import Model
+from ..run import Run
 from ..runtime import run_folder
-from ..runtime.atomic import write_file
+from ..runtime.atomic import sweep, write_file
+from ..runtime.checkpoint import Found
+from ..runtime.diagnosis import NotFinite
 from ..runtime.folds import in_fold
+from ..runtime.kernel import Array
 from ..runtime.lock import locked
 from ..runtime.progress import Interrupted
-from ..runtime.run_folder import flat
-from . import kept
+from ..runtime.run_folder import SETTINGS, flat
+from ..runtime.watch import refuse_unknown
+from . import kept, resume
 from .environment import environment
 from .load import json_text, overrides_of, tell, warn, write, write_json
-from .results import number
-from .run import document, header, settings_document, watchers
-from .signals import Wish, name_of, wish_to_stop
+from .results import curve, number
+from .run import header, rehearse, stopped_text, where_text
+from .signals import Wish, wish_to_stop
+from .training import NOTHING, settings_document, to_go_on, trained
 
-OF_A_FOLD = ("out", "rows", "epochs", "steps", "kept_epoch", "stopped", "loss", "metrics", "seconds", "threads", "weights_sha256")
+OF_A_FOLD = ("out", "rows", "epochs", "steps", "kept_epoch", "stopped", "loss", "metrics", "seconds", "threads", "weights_sha256",
+             "not_finite_steps", "notes", "watch", "history")  # fmt: skip
+
+Fold = Callable[[int, Wish], dict[str, Any]]  # trains one, counted from 1: its document
 
 
 def command(args: argparse.Namespace) -> int:
@@ -36,28 +47,66 @@ def command(args: argparse.Namespace) -> int:
     tell(models[0])
     for model in models:
         model.refuse_what_cannot_run(args.max_memory)
+    refuse_unknown(models[0].plan, args.watch, "--watch")
+    init = models[0].beginning(args.init) if args.init is not None else None
+    if args.dry_run:
+        return rehearse(args, models[0], _head(args, models))
     folder = _folder(args)
+    with locked(folder) if folder is not None else nullcontext():
+        return _train(args, models, folder, lambda i, wish: _begin(args, models, i, folder, init, wish))
+
+
+def resumed(args: argparse.Namespace, folder: Path) -> int:
+    """Goes on with the folds in a folder, those that have ended told as they are. Status as of `mlpc run`."""
+    resume.refuse_what_was_not_begun(_of(folder, 1))
+    with locked(folder):
+        sweep(folder)
+        asked = resume.asked(args, _of(folder, 1), of_folds=True)
+        return _train(asked.args, asked.models, folder, lambda i, wish: _go_on(asked, i, folder, wish))
+
+
+def are_in(folder: Path) -> bool:
+    """Whether a folder is that of a run with folds."""
+    return (folder / run_folder.FOLDS).is_file()
+
+
+def _train(args: argparse.Namespace, models: Sequence[Model], folder: Path | None, fold: Fold) -> int:
+    """Trains each fold, keeps what they have come to after each, and prints it."""
     if not args.json:
-        write(f"{header(models[0], args.init).rstrip()}\n   {rows_text(models)}\n")
+        write(_head(args, models))
     done: list[dict[str, Any]] = []
-    stopped = 0
-    with wish_to_stop() as wish:
-        for i, model in enumerate(models, 1):
+    by_line = not _loud(args)
+    left: Interrupted | None = None
+
+    def keep() -> dict[str, Any]:
+        found = summary(models, done, folder)
+        if folder is not None:
+            write_file(folder / run_folder.FOLDS, json_text(found).encode())
+        return found
+
+    with wish_to_stop() as wish, to_go_on(folder):
+        found = keep()
+        for i in range(1, len(models) + 1):
             try:
-                done.append(_fold(args, model, i, folder, wish))
-            except Interrupted:
-                stopped = wish.number
+                if wish():
+                    break
+                done.append(fold(i, wish))
+            except Interrupted as interrupted:
+                left = interrupted
                 break
             except MlpcError as error:
+                if args.json and isinstance(error, NotFinite):
+                    write_json(found)
+                elif folder is not None and isinstance(error, NotFinite):
+                    write(f"\nkept in {printable(str(_of(folder, i)))}: the weights after step {cast('Run', error.trained).steps}")
                 raise in_fold(error, i) from None
-            if not args.json:
+            found = keep()
+            if not args.json and by_line:
                 line(i, done)
-            if wish():
-                stopped = wish.number * (i < len(models))
-                break
-    found = summary(models, done, folder)
-    if folder is not None:
-        write_file(folder / run_folder.FOLDS, json_text(found).encode())
+        stopped = wish.number if len(done) < len(models) else 0
+    if not args.json and not by_line:
+        for i in range(1, len(done) + 1):
+            line(i, done[:i])
     if args.json:
         write_json(found)
     elif len(done) > 1:
@@ -66,7 +115,12 @@ def command(args: argparse.Namespace) -> int:
     if folder is not None and not args.json and done:
         write(f"\nkept in {printable(str(folder))}")
     if stopped:
-        warn(f"stopped by {name_of(stopped)}: {len(done)} of {len(models)} folds are done")
+        where = (
+            f"in fold {len(done) + 1} of {len(models)}, {where_text(left)}"
+            if left is not None
+            else f"after fold {len(done)} of {len(models)}"
+        )
+        warn(stopped_text(stopped, where, folder))
         return 128 + stopped
     return 0
 
@@ -105,7 +159,7 @@ def summary(models: Sequence[Model], done: Sequence[Mapping[str, Any]], folder: 
 
 def scores(fold: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a fold under `split.name`, matrices left out."""
-    found = flat({"epoch": 0, "step": 0, "loss": fold["loss"], "metrics": fold["metrics"]})
+    found = flat({"epoch": 0, "step": 0, "loss": numbers(fold["loss"]), "metrics": numbers(fold["metrics"])})
     return {name: value for name, value in found.items() if "." in name}
 
 
@@ -128,16 +182,63 @@ def _folder(args: argparse.Namespace) -> Path | None:
     return run_folder.empty(Path(args.out)) if args.out is not None else run_folder.numbered(Path(args.file).stem)
 
 
-def _fold(args: argparse.Namespace, model: Model, i: int, above: Path | None, stop: Wish) -> dict[str, Any]:
-    """Trains with one fold held out, in a folder of its own. Epochs are shown by a bar, and in a pipe not at all."""
-    mine = {"out": str(above / f"fold-{i}") if above is not None else None, "json": args.json or not sys.stdout.isatty()}
-    args = argparse.Namespace(**{**vars(args), **mine})
-    init = model.beginning(args.init) if args.init is not None else None
-    folder = kept.begin(args, model, settings_document(model), fold=i)
-    with locked(folder) if folder is not None else nullcontext():
-        with watchers(args, model, folder, None) as (on_epoch, on_step):
-            run = model.train(on_epoch=on_epoch, on_step=on_step, threads=args.threads, max_memory=args.max_memory, init=init, stop=stop)
-        done = document(model, run, None, folder)
-        if folder is not None:
-            kept.end(folder, run, done)
-    return {name: done[name] for name in OF_A_FOLD}
+def _head(args: argparse.Namespace, models: Sequence[Model]) -> str:
+    return f"{header(models[0], args.init).rstrip()}\n   {rows_text(models)}\n"
+
+
+def _of(folder: Path, i: int) -> Path:
+    """The folder of a fold."""
+    return folder / f"fold-{i}"
+
+
+def _loud(args: argparse.Namespace) -> bool:
+    """Whether the epochs of the folds are printed, with the table of the folds below all of them."""
+    return bool(args.every or args.curve or args.watch)
+
+
+def _begin(
+    args: argparse.Namespace, models: Sequence[Model], i: int, above: Path | None, init: Mapping[str, Array] | None, stop: Wish
+) -> dict[str, Any]:
+    """Trains with one fold held out, in a folder of its own."""
+    model = models[i - 1]
+    if above is not None:
+        args = argparse.Namespace(**{**vars(args), "out": str(_of(above, i))})
+    folder = kept.begin(args, model, settings_document(model), init, (i, len(models)))
+    return _fold(args, model, (i, len(models)), stop, folder, init=init, threads=args.threads)
+
+
+def _go_on(asked: resume.Asked, i: int, above: Path, stop: Wish) -> dict[str, Any]:
+    """The document of a fold that has ended; else trains it where it was left or, where it was not begun, from the start."""
+    folder = _of(above, i)
+    if not (folder / SETTINGS).exists():
+        if folder.exists():
+            shutil.rmtree(folder)  # it was just being made
+        return _begin(resume.anew(asked, _of(above, 1)), asked.models, i, above, resume.init(asked.models[0], _of(above, 1)), stop)
+    begun = resume.left(asked, folder, i - 1)
+    if begun.finished is not None:
+        return {name: begun.finished[name] for name in OF_A_FOLD if name in begun.finished}
+    return _fold(asked.args, begun.model, (i, len(asked.models)), stop, folder, found=begun.found, threads=begun.threads, init=begun.init)
+
+
+def _fold(
+    args: argparse.Namespace,
+    model: Model,
+    place: tuple[int, int],
+    stop: Wish,
+    folder: Path | None,
+    *,
+    found: Found = NOTHING,
+    threads: int | None = None,
+    init: Mapping[str, Array] | None = None,
+) -> dict[str, Any]:
+    """Trains one. Its epochs are shown by a bar; in a pipe, if an option asks to see of them."""
+    i, of = place
+    loud = _loud(args) and not args.json
+    if loud:
+        write(f"fold {i} of {of}")
+    run, done = trained(args, model, folder, stop, found=found, threads=threads, init=init, lines=loud, label=f"fold {i}/{of}  ")
+    if run.notes:
+        warn("\n".join(f"note: in fold {i}, {printable(note)}" for note in run.notes))
+    if loud:
+        write(f"\n{curve(run.history)}\n" if args.curve and len(run.history) > 1 else "")
+    return {name: done[name] for name in OF_A_FOLD if name in done}

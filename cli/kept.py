@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,28 @@ from ..runtime import run_folder
 from ..runtime.atomic import write_file
 from ..runtime.checkpoint import Checkpoints, Found, Interval
 from ..runtime.identity import identity
+from ..runtime.kernel import Array
 from ..runtime.predictions import predictions
 from ..runtime.threads import suitable
+from ..runtime.weights import digest
 from .environment import environment
 from .load import json_text, overrides_of
 from .results import directions, labelled
 
 OFTEN = (60.0, 0)  # seconds and epochs between checkpoints: one a minute
+KEPT = ("watch", "on_nan", "checkpoint_every")  # options that a run goes on with
 
 
-def begin(args: argparse.Namespace, model: Model, settings: list[dict[str, str]], fold: int | None = None) -> Path | None:
+def begin(
+    args: argparse.Namespace,
+    model: Model,
+    settings: list[dict[str, str]],
+    init: Mapping[str, Array] | None = None,
+    fold: tuple[int, int] | None = None,
+) -> Path | None:
     """The new folder that `--out` asks for, with model, settings and plan in it; None for `--no-out`. MlpcError E0506, OSError.
 
-    `fold` is the number of the one that is held out.
+    `init`: what --init has named; `fold`: which one is held out, of how many.
     """
     if args.no_out:
         return None
@@ -52,9 +62,16 @@ def begin(args: argparse.Namespace, model: Model, settings: list[dict[str, str]]
     source = run_folder.put_source(folder, model.program)
     run_folder.put(folder / run_folder.PLAN, plain(plan_page(model.plan, model.footprint)) + "\n")
     run_folder.put(folder / run_folder.PLAN_DOCUMENT, json_text(plan_document(model.plan, model.footprint)))
-    told |= {"source": source.relative_to(folder).as_posix(), "threads": args.threads, "fold": fold}
+    told |= {"source": source.relative_to(folder).as_posix(), "threads": args.threads, **options(args)}
+    told |= {"fold": None, "folds": None} if fold is None else {"fold": fold[0], "folds": fold[1]}
+    told["init"] = None if init is None else {"from": os.path.realpath(args.init), "sha256": digest(init.values())}
     write_file(folder / run_folder.SETTINGS, json_text(told).encode())  # last and whole: where it is, a run was begun
     return folder
+
+
+def options(args: argparse.Namespace) -> dict[str, Any]:
+    """What a run that goes on keeps of the command line, beside the settings."""
+    return {name: getattr(args, name) for name in KEPT}
 
 
 def checkpoints(args: argparse.Namespace, model: Model, folder: Path, found: Found, threads: int | None) -> Checkpoints:

@@ -14,13 +14,18 @@ PAUSE = 0.1  # seconds between two changes: drawing must not cost what training 
 
 
 @contextmanager
-def bar(epochs: int, steps: int) -> Generator[tuple[OnEpoch, OnStep]]:
-    """The epoch, the loss of every split after the last one, steps a second and the time left. It is gone when the training is."""
+def bar(epochs: int, steps: int, done: int = 0, ended: int = 0, label: str = "") -> Generator[tuple[OnEpoch, OnStep]]:
+    """The epoch, the loss of every split after the last one, steps a second and the time left. It is gone when the training is.
+
+    `done` steps and `ended` epochs were there before; `label` stands in front.
+    """
     columns = (TextColumn("{task.fields[epoch]}"), BarColumn(None), TextColumn("{task.fields[losses]}"), TextColumn("{task.fields[rate]}"),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, refresh_per_second=5, transient=True, expand=True) as progress:
         begun = time.monotonic()
-        task = progress.add_task("", total=steps, epoch=f"epoch 1/{epochs}", losses="", rate="")
+        task = progress.add_task(
+            "", total=steps, completed=done, epoch=f"{label}epoch {min(ended + 1, epochs)}/{epochs}", losses="", rate=""
+        )
         changed = begun
 
         def on_step(step: int) -> None:
@@ -28,11 +33,11 @@ def bar(epochs: int, steps: int) -> Generator[tuple[OnEpoch, OnStep]]:
             now = time.monotonic()
             if now - changed > PAUSE:
                 changed = now
-                progress.update(task, completed=step, rate=rate(step / (now - begun)))
+                progress.update(task, completed=step, rate=rate((step - done) / (now - begun)))
 
         def on_epoch(entry: Entry) -> None:
             told = "  ".join(f"{split} {value:.5g}" for split, value in entry["loss"].items())
-            progress.update(task, epoch=f"epoch {min(entry['epoch'] + 1, epochs)}/{epochs}", losses=told)
+            progress.update(task, epoch=f"{label}epoch {min(entry['epoch'] + 1, epochs)}/{epochs}", losses=told)
 
         yield on_epoch, on_step
 

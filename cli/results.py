@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..compiler.graph import report_items
@@ -14,6 +14,7 @@ from ..dsl.syntax import Name, walk
 from ..model import Model
 from ..run import Run
 from ..runtime.measure import Losses, Metrics
+from ..runtime.progress import Entry
 
 
 def number(value: float) -> str:
@@ -34,10 +35,10 @@ def table(losses: Losses, metrics: Metrics) -> str:
     return "\n".join(lines)
 
 
-def curve(run: Run) -> str:
-    """The losses over the epochs: train and the split that was held out, val before test."""
-    held = [split for split in ("val", "test") if split in run.losses][:1]
-    return "\n".join(drawn({split: [entry["loss"][split] for entry in run.history] for split in ("train", *held)}))
+def curve(history: Sequence[Entry]) -> str:
+    """The losses over the epochs: train and the split that was held out, val before test; "" for fewer than two epochs."""
+    held = [split for split in ("val", "test") if history and split in history[0]["loss"]][:1]
+    return "\n".join(drawn({split: [entry["loss"][split] for entry in history] for split in ("train", *held)}))
 
 
 def confusions(model: Model, metrics: Metrics) -> list[str]:

@@ -5,75 +5,118 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..compiler.render.json import numbers
 from ..dsl.diagnostics import fault, printable
-from ..loading import load, load_copy
+from ..loading import load, load_copy, load_folds
 from ..model import Model
 from ..runtime.atomic import sweep, write_file
 from ..runtime.checkpoint import Found, newest
 from ..runtime.identity import identity, other_environment, reads_length, refuse_another
+from ..runtime.kernel import Array
 from ..runtime.run_folder import RUN, SETTINGS, SOURCE
 from ..runtime.threads import suitable
+from ..runtime.watch import refuse_unknown
+from ..runtime.weights import digest
 from .environment import environment
+from .kept import KEPT, options
 from .load import json_text, overrides_of, tell, warn
 from .plan import settings_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What is to go on: the models, one or one of each fold, as they are now, and `copy(overrides)` of the run's own copy of them.
+
+    `args`: those of the command line, with what the run was begun with where they say nothing. `words`: the settings, as `--set` has them.
+    """
+
+    args: argparse.Namespace
+    place: Path
+    root: str | None
+    words: tuple[str, ...]
+    models: tuple[Model, ...]
+    copy: Callable[[tuple[str, ...]], tuple[Model, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Begun:
-    """A run to go on with: its model, where it was left, and the threads that it had. `finished`: what run.json says if there is no more."""
+    """A run to go on with: its model, where it was left, the threads that it had, and what it begins with if it was left nowhere.
+
+    `finished`: what run.json says if there is no more.
+    """
 
     model: Model
     found: Found
     threads: int | None
+    init: dict[str, Array] | None = None
     finished: dict[str, Any] | None = None
 
 
-def folder_of(args: argparse.Namespace) -> Path:
-    """The run's folder. MlpcError E0505 if it is none, or nothing was begun in it."""
-    folder = Path(args.resume)
+def refuse_what_was_not_begun(folder: Path) -> None:
+    """MlpcError E0505 for a folder that is not a run's, E0507 for one fold of several."""
     if not folder.is_dir():
         raise fault("E0505", None, f"{folder} is not the folder of a run", "mlpc run FILE  makes one, and says which")
     if not (folder / SETTINGS).exists():
         raise fault("E0505", None, f"{folder} has no {SETTINGS}: no run was begun in it", "mlpc run FILE  makes such a folder")
-    return folder
 
 
-def begun(args: argparse.Namespace, folder: Path) -> Begun:
-    """What was begun in the folder, whose lock is held. MlpcError E0505 if it is damaged, E0507 if it cannot go on; and of its model."""
-    sweep(folder)
-    told, ended = _document(folder / SETTINGS), _document(folder / RUN) if (folder / RUN).exists() else None
+def asked(args: argparse.Namespace, folder: Path, of_folds: bool = False) -> Asked:
+    """What was begun in the folder, which is locked, with the settings of now. MlpcError E0505 if it is damaged, E0507; and of its model.
+
+    `of_folds`: whether it is that of the first fold of several.
+    """
+    told = _document(folder / SETTINGS)
     if "source" not in told:
         raise fault("E0505", None, f"{folder / SETTINGS} does not say which file of {SOURCE}/ is the model", "mlpc run FILE  begins anew")
-    if told.get("fold") is not None:
-        raise fault(
-            "E0507",
-            None,
-            f"{folder} is fold {told['fold']} of a run with --folds, which has no checkpoints",
-            "mlpc run FILE --folds K  begins anew",
-        )
+    if told["fold"] is not None and not of_folds:
+        message = f"{folder} is fold {told['fold']} of {told['folds']}, which go on together"
+        raise fault("E0507", None, message, f"mlpc run --resume {folder.parent}")
     place = Path(args.file or told["file"])
     if not place.parent.is_dir():
         message = f"the folder of its model, {place.parent}, is not there, and its data is read from there"
-        raise fault("E0507", None, message, f"mlpc run FILE --resume {folder}  with FILE where the model is now")
-    root = args.data_root or told["data_root"]
+        raise fault("E0507", None, message, f"mlpc run FILE --resume {args.resume}  with FILE where the model is now")
+    root, folds = args.data_root or told["data_root"], told["folds"] or 0
     words = _latest((*told["overrides"], *overrides_of(args)))
 
-    def copy(overrides: tuple[str, ...]) -> Model:
-        return load_copy(folder / told["source"], folder / SOURCE, overrides, data_folder=place.parent, data_root=root)
+    @cache
+    def copy(overrides: tuple[str, ...]) -> tuple[Model, ...]:
+        return load_copy(folder / told["source"], folder / SOURCE, overrides, data_folder=place.parent, data_root=root, folds=folds)
 
-    model = load(place, words, data_root=root) if args.file else copy(words)
-    tell(model)
+    if args.file:
+        models = load_folds(place, folds, words, data_root=root) if folds else (load(place, words, data_root=root),)
+    else:
+        models = copy(words)
+    tell(models[0])
     _note_edited(place, folder / told["source"])
+    before = {name: value for name in KEPT if not getattr(args, name) and (value := told[name])}
+    if "checkpoint_every" in before:
+        before["checkpoint_every"] = numbers(before["checkpoint_every"])
+    args = argparse.Namespace(**{**vars(args), **before})
+    refuse_unknown(models[0].plan, args.watch, "--watch")
+    return Asked(args, place, root, words, models, copy)
+
+
+def left(asked: Asked, folder: Path, fold: int = 0) -> Begun:
+    """Where the run in the folder was left, which is locked. MlpcError E0505 if it is damaged, E0507 if it cannot go on.
+
+    `fold`: which of the models it is of.
+    """
+    sweep(folder)
+    args, model = asked.args, asked.models[fold]
+    told, ended = _document(folder / SETTINGS), _document(folder / RUN) if (folder / RUN).exists() else None
     found = newest(folder)
     for text in found.damaged:
         warn(f"note: {printable(text)}; the one before is used")
     threads = args.threads or found.identity.get("threads") or told["threads"]
+    changed = asked.words != tuple(told["overrides"]) or bool(args.file)
     if found.snapshot is not None or args.file or overrides_of(args):
-        before = found.identity or _identity(copy(tuple(told["overrides"])), threads)
+        before = found.identity or _identity(asked.copy(tuple(told["overrides"]))[fold], threads)
         now = _identity(model, threads)
         refuse_another(before, now, str(folder))
         _refuse_length(before, now, model, folder, found, ended)
@@ -81,13 +124,34 @@ def begun(args: argparse.Namespace, folder: Path) -> Begun:
         if note:
             warn(f"note: {note}")
     if ended is not None and ended["stopped"] in (None, "early_stop") and ended["steps"] >= _steps(model, ended):
-        return Begun(model, found, threads, ended)
-    if words != tuple(told["overrides"]) or args.file:
+        return Begun(model, found, threads, finished=ended)
+    if changed or options(args) != {name: told[name] for name in KEPT}:
         settings = [{"name": name, "value": value, "from": where} for name, value, where in settings_of(model)]
-        changed = {"file": os.path.realpath(place), "data_root": root and os.path.realpath(root), "overrides": words, "settings": settings,
-                   "epochs": model.settings.epochs}  # fmt: skip
-        write_file(folder / SETTINGS, json_text({**told, **changed}).encode())
-    return Begun(model, found, threads)
+        now = {"file": os.path.realpath(asked.place), "data_root": asked.root and os.path.realpath(asked.root), "overrides": asked.words,
+               "settings": settings, "epochs": model.settings.epochs, **options(args)}  # fmt: skip
+        write_file(folder / SETTINGS, json_text({**told, **now}).encode())
+    return Begun(model, found, threads, init(model, folder) if found.snapshot is None else None)
+
+
+def anew(asked: Asked, folder: Path) -> argparse.Namespace:
+    """The arguments by which another fold begins as the one in the folder was begun."""
+    told = _document(folder / SETTINGS)
+    as_it_was = {"words": told["command"][1:], "file": str(asked.place), "data_root": asked.root, "set": list(asked.words), "seed": None,
+                 "threads": asked.args.threads or told["threads"], "init": told["init"] and told["init"]["from"]}  # fmt: skip
+    return argparse.Namespace(**{**vars(asked.args), **as_it_was})
+
+
+def init(model: Model, folder: Path) -> dict[str, Array] | None:
+    """The weights that a run begins with which has no checkpoint yet. MlpcError E0505, or E0507 where they are others now."""
+    told = _document(folder / SETTINGS)
+    if told["init"] is None:
+        return None
+    place = told["init"]["from"]
+    found = model.beginning(place)
+    if digest(found.values()) != told["init"]["sha256"]:
+        message = f"the weights in {place} are not those that {folder} was to begin with"
+        raise fault("E0507", None, message, f"mlpc run FILE --init {place}  begins with these, as another run")
+    return found
 
 
 def _latest(overrides: tuple[str, ...]) -> tuple[str, ...]:

@@ -63,8 +63,13 @@ def encoded(weights: Weights) -> bytes:
     from safetensors.numpy import save as serialize
 
     tensors = {name: np.ascontiguousarray(a) for name, a in weights.tensors.items()}
-    document = {**weights.document, "tensors_sha256": _digest(tensors.values())}
+    document = {**weights.document, "tensors_sha256": digest(tensors.values())}
     return serialize(tensors, {KEY: _text({**document, "sha256": _sha256(_text(document).encode())})})
+
+
+def digest(arrays: Iterable[Array]) -> str:
+    """Of the bytes of all, C order, little-endian."""
+    return _sha256(b"".join(np.ascontiguousarray(a, a.dtype.newbyteorder("<")).tobytes() for a in arrays))
 
 
 def refuse_unwritable(plan: Plan) -> None:
@@ -124,18 +129,13 @@ def _declared(path: Path, document: dict[str, Any], tensors: dict[str, Array]) -
         array = found[t["name"]]
         if (list(array.shape), array.dtype.name) != (t["shape"], document["precision"]):
             raise _damaged(path, f"`{t['name']}` is {list(array.shape)} {array.dtype}, and was {t['shape']} {document['precision']}")
-    if len(found) != len(tensors) or _digest(found.values()) != document["tensors_sha256"]:
+    if len(found) != len(tensors) or digest(found.values()) != document["tensors_sha256"]:
         raise _damaged(path, "the numbers are not those that were written")
     return found
 
 
 def _damaged(path: Path, message: str) -> MlpcError:
     return fault("E0505", None, f"{path}: {message}", "mlpc run FILE  writes such a file; a copy of it may be whole")
-
-
-def _digest(arrays: Iterable[Array]) -> str:
-    """Of the bytes of all, C order, little-endian."""
-    return _sha256(b"".join(np.ascontiguousarray(a, a.dtype.newbyteorder("<")).tobytes() for a in arrays))
 
 
 def _sha256(content: bytes) -> str:

@@ -129,15 +129,17 @@ def child(argv: list[str], disk: Disk | None) -> tuple[int, int]:
 
 
 def contents(folder: Path) -> list[bytes]:
-    return [(folder / name).read_bytes() for name in RESULTS]
+    """What a run has made, or each of its folds."""
+    return [(path / name).read_bytes() for path in [*sorted(folder.glob("fold-*"))] or [folder] for name in RESULTS]
 
 
-def drive(folder: Path, every: bool) -> None:
-    for name in ("run", "resume"):
+def drive(folder: Path, every: bool, more: list[str]) -> None:
+    """`more`: arguments of the run."""
+    for name in ("run", "resume", "folds"):
         import_module(f"mlpc.cli.{name}")  # once, not in every child
     os.chdir(folder)
     Path("m.mlp").write_text(MODEL)
-    train = ["run", "m.mlp", "--checkpoint-every", "0s", "--out"]
+    train = ["run", "m.mlp", "--checkpoint-every", "0s", *more, "--out"]
     status, points = child([*train, "whole"], Disk(sys.maxsize, ACTIONS[0]))
     if status != 0:
         sys.exit(f"a run without a fault ended with status {status}")
@@ -147,12 +149,12 @@ def drive(folder: Path, every: bool) -> None:
         for action in ACTIONS if every else ACTIONS[n // 5 % 3 :][: n % 5 == 0]:
             out = Path(f"{n}-{action}")
             first, _ = child([*train, str(out)], Disk(n, action))
-            begun = (out / "settings.json").exists()
+            begun = any((out / name / "settings.json").exists() for name in ("", "fold-1"))
             second = child(["run", "--resume", str(out)], None)[0]
-            left = [p.name for p in out.iterdir() if p.name.startswith(".") or p.name == "lock"]
+            left = [p.name for p in out.rglob("*") if p.name.startswith(".") or p.name == "lock"]
             same = begun and contents(out) == expected and not left
             print(n, action, first, second, "same" if same else "other" if begun else "none", *left, flush=True)
 
 
 if __name__ == "__main__":
-    drive(Path(sys.argv[1]), sys.argv[2] == "all")
+    drive(Path(sys.argv[1]), sys.argv[2] == "all", sys.argv[3:])

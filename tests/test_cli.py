@@ -277,7 +277,7 @@ def test_a_loss_that_is_not_finite_is_status_3(ask, small: str) -> None:
     [
         "mlpc.dsl.parse._read", "mlpc.compiler.graph.report_items", "mlpc.compiler.pipeline.lower", "mlpc.compiler.assembly.gradients",
         "mlpc.compiler.assembly.forward_and_gradient", "mlpc.compiler.verify.verify", "mlpc.loading.read", "mlpc.runtime.steps.Kernel",
-        "mlpc.model.train", "mlpc.cli.run.document",
+        "mlpc.model.train", "mlpc.cli.training.document",
     ],
 )  # fmt: skip
 def test_a_planted_bug_in_a_pass_is_status_70(ask, small: str, monkeypatch: pytest.MonkeyPatch, place: str) -> None:

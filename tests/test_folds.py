@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mlpc
+from mlpc.cli import folds, training
 from mlpc.cli.main import main
 from mlpc.dsl.diagnostics import MlpcError
 
@@ -204,12 +205,16 @@ def test_folds_of_no_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [["--resume", "x"], ["--dry-run"], ["--max-time", "1s"], ["--every", "2"], ["--curve"], ["--watch", "p"]]
+    ("argv", "said"),
+    [
+        (["--folds", "1"], "a whole number of at least 2 was needed"),
+        (["--folds", "3", "--overfit", "8"], "--overfit asks of some training rows, and --folds holds rows out"),
+        (["--folds", "3", "--resume", "x"], "--folds is for a run that begins, and --resume goes on with one"),
+    ],
 )
-def test_options_of_one_training(ask: Any, option: list[str]) -> None:
-    status, _, err = ask("run", str(MODELS / "iris.mlp"), "--folds", "3", *option)
-    assert status == 2 and f"{option[0]} is for one training, and --folds is for several" in err
-    assert ask("run", str(MODELS / "iris.mlp"), "--folds", "1")[0] == 2
+def test_options_that_do_not_go_with_folds(ask: Any, argv: list[str], said: str) -> None:
+    status, _, err = ask("run", str(MODELS / "iris.mlp"), *argv)
+    assert status == 2 and said in err
 
 
 # --- what is printed and kept --------------------------------------------------------------------
@@ -233,7 +238,7 @@ def test_a_line_a_fold_mean_and_sd_and_a_folder_each(tmp_path: Path, ask: Any) -
         assert mlpc.load_run(folder).weights_sha256 == run.weights_sha256
         assert len((folder / "history.jsonl").read_text().splitlines()) == 4
     status, _, err = ask("run", "--resume", "runs/model-1/fold-2")
-    assert status == 1 and "E0507" in err and "is fold 2 of a run with --folds" in err
+    assert status == 1 and "E0507" in err and "is fold 2 of 3, which go on together" in err and "--resume runs/model-1 " in err
     with pytest.raises(MlpcError, match="holds several runs"):
         mlpc.load_run("runs/model-1")
 
@@ -254,3 +259,47 @@ def test_json_says_the_same(tmp_path: Path, ask: Any) -> None:
 def test_a_fold_whose_loss_is_not_finite_is_named(tmp_path: Path, ask: Any) -> None:
     status, _, err = ask("run", str(written(tmp_path, "random")), "--folds", "3", "--set", "train.optimizer.lr=1e308", "--no-out")
     assert status == 3 and "E0503" in err and "in fold 1, " in err
+
+
+def test_the_folds_before_one_whose_loss_is_not_finite_are_kept(tmp_path: Path, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, "random")
+    real = training.trained
+
+    def spoilt(args: Any, model: Any, folder: Path, *more: Any, **named: Any) -> Any:
+        if folder.name == "fold-2":
+            (param, *_) = model.plan.params
+            named["init"] = {p.name: np.full(p.shape, np.inf if p is param else 1.0) for p in model.plan.params}
+        return real(args, model, folder, *more, **named)
+
+    monkeypatch.setattr(folds, "trained", spoilt)
+    status, out, err = ask("run", str(path), "--folds", "3", "--out", "r")
+    assert status == 3 and "in fold 2, " in err and "kept in r/fold-2: the weights after step 0" in out
+    assert [fold["out"] for fold in json.loads((tmp_path / "r/folds.json").read_text())["folds"]] == ["r/fold-1"]
+    assert json.loads((tmp_path / "r/fold-2/run.json").read_text())["stopped"] == "not_finite"
+    status, out, _ = ask("run", str(path), "--folds", "3", "--out", "s", "--json")
+    assert status == 3 and len(json.loads(out)["folds"]) == 1
+
+
+def test_epochs_curve_and_watched_values_of_each_fold_and_the_table_below(tmp_path: Path, ask: Any) -> None:
+    path = str(written(tmp_path, "random"))
+    status, out, _ = ask("run", path, "--folds", "2", "--no-out", "--every", "2", "--curve", "--watch", "h")
+    first, second, below = out.split("\nfold 1 of 2\n")[1].replace("  fold   epoch", "\nfold 2 of 2\n").split("\nfold 2 of 2\n")
+    for told in (first, second):
+        assert [line.split()[0] for line in told.splitlines() if line.split()[:1] != [] and line[:6].strip().isdecimal()][:2] == ["2", "4"]
+        assert told.count("        h  norm ") == 2 and "epochs · line train · dots val" in told
+    assert [line.split()[0] for line in below.splitlines() if line][1:] == ["1", "2", "mean", "±"]
+    assert status == 0
+    history = [
+        [e["epoch"] for e in f["history"]] for f in json.loads(ask("run", path, "--folds", "2", "--json", "--every", "3")[1])["folds"]
+    ]
+    assert history == [[3, 4], [3, 4]]
+    status, _, err = ask("run", path, "--folds", "2", "--watch", "hh")
+    assert status == 1 and "E0201" in err and not list(tmp_path.glob("runs/model-2"))
+
+
+def test_a_rehearsal_of_folds(tmp_path: Path, ask: Any) -> None:
+    path = str(written(tmp_path, "random"))
+    status, out, _ = ask("run", path, "--folds", "3", "--dry-run")
+    run = mlpc.load_folds(path, 3)[0].train(max_seconds=0)
+    assert status == 0 and "3 folds of 16 rows out of 48" in out and not (tmp_path / "runs").exists()
+    assert f"first loss   {run.history[0]['loss']['train']:.6f}, of the first batch" in out

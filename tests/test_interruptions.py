@@ -19,13 +19,14 @@ import pytest
 from mlpc.cli.main import main
 from mlpc.cli.signals import wish_to_stop
 from mlpc.dsl.diagnostics import MlpcError
+from mlpc.runtime import folds
 from mlpc.runtime.atomic import sweep, write_file
 from mlpc.runtime.lock import locked
 
 HERE = Path(__file__).parent
 MODEL = """data {
-  x = [[1, 0], [2, -1], [3, 3], [-4, 1], [0, 2], [2, 5], [1, 1], [-3, 2], [4, 4], [0, -2], [5, 1]]
-  y = [1, 2, 1, 3, 2, 5, 4, 1, 2, 0, 3]
+  x = [[1, 0], [2, -1], [3, 3], [-4, 1], [0, 2], [2, 5], [1, 1], [-3, 2], [4, 4], [0, -2], [5, 1], [2, 2]]
+  y = [1, 2, 1, 3, 2, 5, 4, 1, 2, 0, 3, 1]
   split = ordered(train = 0.7, val = 0.3)
 }
 model {
@@ -41,6 +42,7 @@ train {
   keep = best(val.loss)
 }
 """
+BLOCKS = f"note: {folds.BLOCKS}\n"
 RESULTS = ("weights.safetensors", "history.csv", "history.jsonl")
 COMMAND = "import sys; from mlpc.cli.main import main; sys.exit(main(sys.argv[1:]))"
 SLOW = "import time; from mlpc.runtime.steps import Step; run = Step.run; Step.run = lambda *a: (time.sleep(SECONDS), run(*a))[1]; "
@@ -77,21 +79,22 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def contents(folder: str) -> list[bytes]:
-    return [Path(folder, name).read_bytes() for name in RESULTS]
+    """What a run has made, or each of its folds."""
+    return [(path / name).read_bytes() for path in [*sorted(Path(folder).glob("fold-*"))] or [Path(folder)] for name in RESULTS]
 
 
-def whole(capsys: pytest.CaptureFixture[str]) -> list[bytes]:
-    assert main(["run", "m.mlp", "--out", "whole"]) == 0
+def whole(capsys: pytest.CaptureFixture[str], *more: str) -> list[bytes]:
+    assert main(["run", "m.mlp", "--out", "whole", *more]) == 0
     capsys.readouterr()
     return contents("whole")
 
 
-def killed(kills: int, rng: random.Random, expected: list[bytes]) -> None:
-    """Runs that are killed again and again until so many kills have come; each ends with what is expected."""
+def killed(kills: int, rng: random.Random, expected: list[bytes], *more: str) -> None:
+    """Runs, with some more arguments, that are killed again and again until so many kills have come; each ends with what is expected."""
     run = done = 0
     while done < kills:
         run += 1
-        argv = ["run", "m.mlp", "--checkpoint-every", "0s", "--out", f"k{run}"]
+        argv = ["run", "m.mlp", "--checkpoint-every", "0s", "--out", f"k{run}", *more]
         while True:
             process = begin(*argv)
             wait_for(process, "epochs")  # the page that is printed before the first step
@@ -105,7 +108,7 @@ def killed(kills: int, rng: random.Random, expected: list[bytes]) -> None:
             done += 1
             argv = ["run", "--checkpoint-every", "0s", "--resume", f"k{run}"]
         assert contents(f"k{run}") == expected
-        assert not [p.name for p in Path(f"k{run}").iterdir() if p.name.startswith(".") or p.name == "lock"]
+        assert not [p.name for p in Path(f"k{run}").rglob("*") if p.name.startswith(".") or p.name == "lock"]
 
 
 def test_ten_kills(folder, capsys) -> None:
@@ -113,14 +116,20 @@ def test_ten_kills(folder, capsys) -> None:
     killed(10, random.Random(0), whole(capsys))
 
 
+def test_five_kills_of_folds(folder, capsys) -> None:
+    (folder / "m.mlp").write_text(MODEL.replace("EPOCHS", "10"))
+    killed(5, random.Random(1), whole(capsys, "--folds", "3"), "--folds", "3")
+
+
 @pytest.mark.campaign
-def test_two_hundred_kills(folder, capsys, seed) -> None:
-    killed(200, random.Random(seed), whole(capsys))
+@pytest.mark.parametrize("more", [(), ("--folds", "3")])
+def test_a_hundred_kills(folder, capsys, seed, more) -> None:
+    killed(100, random.Random(seed), whole(capsys, *more), *more)
 
 
-def faults(folder: Path, which: str) -> list[list[str]]:
+def faults(folder: Path, which: str, *more: str) -> list[list[str]]:
     """What tests/faulty_disk.py says: [point, action, first status, second status, what came of it]."""
-    found = subprocess.run([sys.executable, str(HERE / "faulty_disk.py"), str(folder), which], capture_output=True, text=True,
+    found = subprocess.run([sys.executable, str(HERE / "faulty_disk.py"), str(folder), which, *more], capture_output=True, text=True,
                            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}, check=False)  # fmt: skip
     assert found.returncode == 0, found.stderr
     points, *lines = found.stdout.splitlines()
@@ -143,8 +152,9 @@ def test_a_disk_that_fails_at_some_point_of_a_run(tmp_path) -> None:
 
 
 @pytest.mark.campaign
-def test_a_disk_that_fails_at_every_point_of_a_run(tmp_path) -> None:
-    judge(faults(tmp_path, "all"))
+@pytest.mark.parametrize("more", [(), ("--folds", "2")])
+def test_a_disk_that_fails_at_every_point_of_a_run(tmp_path, more) -> None:
+    judge(faults(tmp_path, "all", *more))
 
 
 @pytest.mark.campaign
@@ -198,6 +208,78 @@ def test_a_signal_without_a_folder_says_that_nothing_is_kept(folder) -> None:
     assert status == 130
     assert re.fullmatch(r"stopped by Ctrl-C after step \d+ of 200000, in epoch \d+ of 100000\nnothing is kept: --no-out\n", err)
     assert not Path("runs").exists()
+
+
+def test_a_signal_stops_the_folds_and_they_go_on_together(folder, ask) -> None:
+    ask("run", "m.mlp", "--folds", "3", "--out", "whole")
+    process = begin("run", "m.mlp", "--folds", "3", "--out", "r", seconds=0.01)
+    wait_for(process, "     1 ")  # the line of the first fold
+    process.send_signal(signal.SIGINT)
+    status, err = ended(process)
+    match = re.fullmatch(
+        r"stopped by Ctrl-C in fold 2 of 3, after step (\d+) of 80, in epoch \d+ of 40\nto go on:  mlpc run --resume r\n",
+        err.removeprefix(BLOCKS),
+    )
+    assert status == 130 and match, err
+    assert [p.name for p in Path("r").glob("fold-*/check*")] == [f"checkpoint-{match[1]}.bin"]
+    assert json.loads(Path("r/folds.json").read_bytes())["folds"][0]["out"] == "r/fold-1"
+    first = Path("r/fold-1/run.json").read_bytes()
+    status, out, err = ask("run", "--resume", "r")
+    assert (status, err) == (0, BLOCKS) and Path("r/fold-1/run.json").read_bytes() == first
+    assert contents("r") == contents("whole")
+    told = out.split("fold   epoch")[1].partition("kept")[0]
+    assert told == ask("run", "--resume", "whole")[1].split("fold   epoch")[1].partition("kept")[0]  # of folds that have all ended
+    assert ask("run", "--resume", "r", "--json")[1].encode() == Path("r/folds.json").read_bytes()
+
+
+def test_folds_can_be_longer(folder, ask) -> None:
+    ask("run", "m.mlp", "--folds", "2", "--out", "r", "--checkpoint-every", "7epochs")
+    status, out, err = ask("run", "--resume", "r", "--set", "train.epochs=50")
+    assert (status, err) == (0, BLOCKS) and "from the command line: epochs = 50" in out
+    ask("run", "m.mlp", "--folds", "2", "--out", "long", "--set", "train.epochs=50")
+    assert contents("r") == contents("long")
+    status, _, err = ask("run", "--resume", "r", "--seed", "9")
+    assert status == 1 and "in fold 1, another setting: `seed` is 0 in r/fold-1, and this would be with 9" in err
+
+
+def test_what_the_command_line_said_of_a_run_is_kept_with_it(folder, ask) -> None:
+    said = ("--watch", "h", "--on-nan", "warn", "--checkpoint-every", "3epochs")
+    ask("run", "m.mlp", "--out", "whole", *said)
+    for more in ((), ("--folds", "2")):
+        ask("run", "m.mlp", "--out", "r", "--max-time", "0s", *said, *more)
+        status, out, _ = ask("run", "--resume", "r")
+        assert status == 0 and "        h  norm " in out
+        at = Path("r", *["fold-1"] * bool(more))
+        assert all("watch" in json.loads(line) for line in (at / "history.jsonl").read_text().splitlines()[1:])
+        steps = [int(p.stem.removeprefix("checkpoint-")) for p in sorted(at.glob("check*"))]
+        assert len(steps) == 2 and steps[1] - steps[0] == 6  # two an epoch
+        kept = json.loads((at / "settings.json").read_bytes())
+        assert (kept["watch"], kept["on_nan"], kept["checkpoint_every"]) == (["h"], "warn", ["Infinity", 3])
+        status, out, _ = ask("run", "--resume", "r", "--watch", "p", "--set", "train.epochs=41")  # it may be said anew
+        assert status == 0 and "        p  norm " in out and "        h  norm " not in out
+        assert json.loads((at / "settings.json").read_bytes())["watch"] == ["p"]
+        shutil.rmtree("r")
+
+
+@pytest.mark.parametrize("more", [(), ("--folds", "2")])
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_with_the_weights_that_it_was_given(folder, ask, more) -> None:
+    ask("run", "m.mlp", "--out", "w", "--seed", "7", "--set", "train.epochs=1")
+    ask("run", "m.mlp", "--out", "whole", "--init", "w", *more)
+    ask("run", "m.mlp", "--out", "r", "--init", "w", "--max-time", "0s", *more)
+    for name in ("check*", "run.json", "weights*", "history*"):
+        for path in Path("r").rglob(name):
+            path.unlink()
+    if more:
+        shutil.rmtree("r/fold-2")
+        (Path("r/fold-2/source")).mkdir(parents=True)  # killed while it was being made
+    copy = Path("w/weights.safetensors").read_bytes()
+    ask("run", "m.mlp", "--out", "v", "--seed", "8", "--set", "train.epochs=1")
+    Path("w/weights.safetensors").write_bytes(Path("v/weights.safetensors").read_bytes())
+    status, _, err = ask("run", "--resume", "r")
+    assert status == 1 and "error[E0507]" in err and "/w are not those that r" in err
+    Path("w/weights.safetensors").write_bytes(copy)
+    assert ask("run", "--resume", "r")[0] == 0
+    assert contents("r") == contents("whole")
 
 
 def test_a_second_ctrl_c_stops_at_once(folder) -> None:

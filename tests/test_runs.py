@@ -10,11 +10,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import mlpc
+from mlpc.cli import progress
 from mlpc.cli.main import main
 from mlpc.cli.options import duration
 from mlpc.cli.progress import rate
@@ -354,6 +356,20 @@ PICTURE = """\
 @pytest.mark.parametrize(("steps", "said"), [(0.0123, "0.0123 steps/s"), (12.34, "12.3 steps/s"), (45678.9, "45,700 steps/s")])
 def test_a_rate_has_three_digits(steps: float, said: str) -> None:
     assert rate(steps) == said
+
+
+def test_the_rate_of_a_run_that_goes_on_counts_its_own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, told = [100.0], dict[str, object]()
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(progress.Progress, "add_task", lambda *_, **fields: told.update(fields))
+    monkeypatch.setattr(progress.Progress, "update", lambda *_, **fields: told.update(fields))
+    with progress.bar(9, 90, done=50, ended=5, label="fold 2/3  ") as (on_epoch, on_step):
+        assert (told["completed"], told["epoch"]) == (50, "fold 2/3  epoch 6/9")
+        now[0] += 2
+        on_step(54)
+        assert (told["completed"], told["rate"]) == (54, "2 steps/s")
+        on_epoch({"epoch": 6, "loss": {"train": 0.5}})
+        assert (told["epoch"], told["losses"]) == ("fold 2/3  epoch 7/9", "train 0.5")
 
 
 def test_the_last_epoch_is_printed_whichever_it_turns_out_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
