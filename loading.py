@@ -10,9 +10,10 @@ from typing import Any
 
 from .compiler import graph as graphs
 from .compiler.imports import import_faults
-from .compiler.pipeline import compile, undisturbed
+from .compiler.pipeline import compile
 from .compiler.resolution import override
 from .compiler.survey import survey, told
+from .compiler.undisturbed import undisturbed
 from .dsl.diagnostics import MlpcError, fault
 from .dsl.file import read_file
 from .dsl.parse import read_program

@@ -41,6 +41,7 @@ def gradients(loss: Node, params: Iterable[Node], names: Mapping[Node, str]) -> 
     found: dict[Node, Adjoint] = {}
     crossed = set(loss.ir.crossed)  # by the rules of the forward pass; those of the sweep bypass nothing that the loss reads
     used: set[Node] = set()  # the gradients that have a name, which stay whole
+    last: dict[Node, Node] = {}  # what has several names, to the alias that the last of them stands for
     for node in reversed(reach):
         arrived = terms.pop(node, None)
         if arrived is None or node not in active:
@@ -53,9 +54,10 @@ def gradients(loss: Node, params: Iterable[Node], names: Mapping[Node, str]) -> 
             if cotangent.shape != node.shape:
                 cotangent = call("broadcast", cotangent, shape=node.shape)
             if cotangent in used or not cotangent.args or cotangent in names:
-                cotangent = cotangent.ir.make("alias", cotangent)
+                first, cotangent = cotangent, cotangent.ir.make("alias", last.get(cotangent, cotangent))
                 while cotangent in used:  # a third name for the same numbers
                     cotangent = cotangent.ir.make("alias", cotangent)
+                last[first] = cotangent
             used.add(cotangent)
             found[node] = Adjoint(cotangent, explain(arrived), node in crossed)
             reasons = ()

@@ -21,7 +21,6 @@ from .graph import Graph
 from .ir import Node, Rule
 from .lower import Lowering
 from .notation import Notation
-from .pipeline import undisturbed
 from .plan import Plan
 from .recompute import RECOMPUTED
 from .registers import STATEMENTS
@@ -31,6 +30,7 @@ from .settings import Settings
 from .simplify import RULES
 from .statements import lower
 from .survey import survey
+from .undisturbed import undisturbed
 from .updates import Update, arguments, lower_update
 
 READING = ("fold", "chosen", "same_shape")  # a size, and the side of a `where` that is built, are settled as a model is read

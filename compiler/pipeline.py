@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-
 from ..dsl.diagnostics import MlpcError, fault
 from ..dsl.syntax import Program
 from . import verify
@@ -24,6 +19,7 @@ from .simplify import RULES
 from .statements import lower
 from .stopping import direction, unwatchable
 from .survey import survey, told
+from .undisturbed import undisturbed
 
 
 def compile(program: Program, schema: Schema, rules: Rules = RULES) -> Compilation:
@@ -97,20 +93,3 @@ def names(graph: Graph) -> tuple[Known, ...]:
         )
         for name, d in graph.nodes(data=True)
     )
-
-
-@contextmanager
-def undisturbed(frames: int = 20_000) -> Generator[None]:
-    """Room for expressions as deep as `evaluate.DEEPEST` allows (Python frames cost no C stack), and no garbage collection.
-
-    A compilation keeps nearly all that it makes; walks of the collector over it would make its time grow faster than the plan.
-    """
-    before, collecting = sys.getrecursionlimit(), gc.isenabled()
-    sys.setrecursionlimit(max(before, frames))
-    gc.disable()
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
-        if collecting:
-            gc.enable()

@@ -155,6 +155,8 @@ def did_you_mean(word: str, known: Iterable[str], also: Iterable[str] = ()) -> s
 
 def printable(text: str) -> str:
     """`text` with every control, format and surrogate character spelled as <U+XXXX>; a tab becomes a space."""
+    if text.isprintable():  # then no character has one of these categories
+        return text
     return "".join(
         " " if c == "\t" else f"<U+{ord(c):04X}>" if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else c for c in text
     )

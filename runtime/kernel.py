@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Attrs, Plan
+from ..compiler.undisturbed import undisturbed
 from .buffers import ALIGNMENT, Layout, assign
 from .expand import expand
 from .init import draw, generator
@@ -83,6 +84,7 @@ class Kernel:
     `look` is shown every value that a step makes, before anything writes over it; what is static, when the kernel is built.
     """
 
+    @undisturbed()
     def __init__(
         self,
         plan: Plan,

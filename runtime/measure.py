@@ -10,6 +10,7 @@ import numpy as np
 
 from ..compiler.plan import Plan
 from ..compiler.rowwise import parts
+from ..compiler.undisturbed import undisturbed
 from .chunks import HEIGHTS, Chunks
 from .expand import expand
 from .kernel import Array, Arrays, Kernel, lay_out
@@ -24,6 +25,7 @@ class Measures:
     `data`: split -> value -> [rows, width], of which nothing is copied.
     """
 
+    @undisturbed()
     def __init__(self, evaluation: Plan, arrays: Arrays, data: Mapping[str, Mapping[str, Array]]) -> None:
         found = parts(evaluation)
         self.plan, self.data = evaluation, data

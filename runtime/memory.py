@@ -14,6 +14,7 @@ import numpy as np
 from ..compiler.footprint import Footprint
 from ..compiler.plan import Plan
 from ..compiler.settings import Settings
+from ..compiler.undisturbed import undisturbed
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from .accumulation import next_states, update_plan
 from .expand import expand
@@ -37,6 +38,7 @@ class Prediction:
         return sum(size for _, size in self.parts)
 
 
+@undisturbed()
 def footprint(plan: Plan) -> Footprint:
     """What a step of a plan costs at its batch."""
     itemsize = 8 if plan.precision == "float64" else 4
@@ -45,6 +47,7 @@ def footprint(plan: Plan) -> Footprint:
     return Footprint(plan.batch, sum(line.flops for line in plan.lines), kept, layout.arena_bytes, layout.unshared_bytes)
 
 
+@undisturbed()
 def predict(plan: Plan, evaluation: Plan, rows: Mapping[str, int], settings: Settings) -> Prediction:
     """The bytes of params, gradients, states, batches and intermediate values, for splits of so many `rows`."""
     itemsize = np.dtype(plan.precision).itemsize

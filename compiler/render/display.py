@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..derivation import Derivation
-from ..pipeline import undisturbed
 from ..plan import Plan
+from ..undisturbed import undisturbed
 from .latex import equation, names_of, names_of_update
 from .letters import escaped
 

@@ -13,8 +13,8 @@ from itertools import zip_longest
 from .. import shapes
 from ..derivation import Derivation, Rewriting
 from ..footprint import Footprint
-from ..pipeline import undisturbed
 from ..plan import Line, Plan, Shape
+from ..undisturbed import undisturbed
 from .expression import read
 from .formula import rows
 from .letters import escaped

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from .. import shapes
 from ..footprint import Footprint
 from ..plan import Line, Plan
+from ..undisturbed import undisturbed
 from .breaking import MARGIN, Pieces, rows_of, target_width, width_of
 from .copies import table
 from .page import WIDTH, Part, Row, folded, plain, row
@@ -40,6 +41,7 @@ def plan_text(plan: Plan, footprint: Footprint | None = None, *, every: bool = F
     return plain(plan_page(plan, footprint, every=every)) + "\n"
 
 
+@undisturbed()
 def plan_page(plan: Plan, footprint: Footprint | None = None, *, every: bool = False, width: int = WIDTH) -> list[Row]:
     """The rows of the page. Lines that come again under other names, and the middle of long sums, are folded but for `every`."""
     runs = [() if every else repeats(plan, lines) for lines in (plan.forward, plan.gradient)]
