@@ -149,6 +149,7 @@ def _assembled(program: Program, overrides: tuple[str, ...], reading: Reading, b
                 raise MlpcError(*found, status=error.status) from None
             return _assembled(rest, overrides, reading, began)
         done = time.perf_counter()
-        compiled = [compile(program, dataset.schema) for dataset in datasets]
+        surveys = [known, *(survey(program) for _ in datasets[1:])]  # each has a graph, with the shapes of its dataset
+        compiled = [compile(program, dataset.schema, known=its) for dataset, its in zip(datasets, surveys, strict=True)]
     seconds = {"data": done - start, "compile": time.perf_counter() - began - (done - start)}
     return tuple(Model(program, dataset, found, seconds, overrides) for dataset, found in zip(datasets, compiled, strict=True))

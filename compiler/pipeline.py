@@ -18,14 +18,17 @@ from .settings import Settings
 from .simplify import RULES
 from .statements import lower
 from .stopping import direction, unwatchable
-from .survey import survey, told
+from .survey import Survey, survey, told
 from .undisturbed import undisturbed
 
 
-def compile(program: Program, schema: Schema, rules: Rules = RULES) -> Compilation:
-    """The plans of a program for data of this schema, by all rewrites or some. Raises `MlpcError` with every fault that can be found."""
+def compile(program: Program, schema: Schema, rules: Rules = RULES, known: Survey | None = None) -> Compilation:
+    """The plans of a program for data of this schema, by all rewrites or some. Raises `MlpcError` with every fault that can be found.
+
+    `known`: the program's survey, if there is one already, for this compilation alone, which annotates its graph.
+    """
     with undisturbed():
-        known = survey(program)
+        known = known or survey(program)
         lib, graph, settings, faults = known.lib, known.graph, known.settings, list(known.faults)
         training = lower(program, schema, lib, graph, faults, training=True, rules=rules)
         evaluation = lower(program, schema, lib, graph, faults, training=False, rules=rules)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from ..compiler.ops import TABLE
-from ..compiler.plan import Attrs, Line, Plan, Shape, Step
+from ..compiler.plan import Attrs, Line, Plan, Shape, Step, Value
 from ..compiler.update_schedule import piece
 from .program import GRADIENTS, MODEL_STATES, PARAMS, STATES, Copy, Place, Program, ranges, state_ranges
 
@@ -22,7 +22,8 @@ def expand(plan: Plan, sections: Collection[str], rows: int, keep: Collection[in
     total = spans[-1][1] if spans else 0
     known = {"N": rows, "P": total}
     ordered = sorted(plan.values, key=lambda v: v.id)
-    program = Program(rows, {v.id: replace(v, shape=_shape(v.shape, known)) for v in ordered})
+    shapes = {shape: _shape(shape, known) for shape in {v.shape for v in ordered}}
+    program = Program(rows, {v.id: Value(v.id, v.name, v.role, shapes[v.shape], v.number) for v in ordered})
     for p, (start, stop) in zip(plan.params, spans, strict=True):
         program.places[p.value] = Place(PARAMS, start, stop)
     for s, (start, stop) in zip(plan.model_states, state_ranges(plan), strict=True):

@@ -83,7 +83,7 @@ class Program:
             if len(self.body) > made:
                 last = self.body.pop()
                 assert isinstance(last, Step)
-                self.inner = {key: register for key, register in self.inner.items() if register != last.out}
+                del self.inner[next(key for key in reversed(self.inner) if self.inner[key] == last.out)]
                 step = replace(last, out=step.out)
         self.body.append(step)
         found = {self.kinds[a] for a in step.args}
