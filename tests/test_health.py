@@ -11,6 +11,7 @@ import pytest
 import mlpc
 from mlpc.cli.main import main
 from mlpc.dsl.diagnostics import MlpcError
+from mlpc.runtime import health
 from mlpc.runtime.watch import numbers
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -31,6 +32,35 @@ def test_units_that_are_never_on_are_counted():
     assert notes(one_batch_off) == ("1 of 3 units of h (f1) is 0 for every training row, and cannot learn any more",)
     assert notes(small("h = where(x @ w + b > 0, x @ w + b, 0)\n  p = h @ v"))[0].startswith("2 of 3 units of h (f3)")
     assert notes(small("h = leaky_relu(x @ w + b)\n  p = h @ v")) == ()
+
+
+def test_of_many_rows_some_are_looked_at_spread_over_all(monkeypatch):
+    """2 of 3 units are dead; the third is on in one row of 400, which only those see who look at all."""
+    rows = ", ".join("1" if i == 217 else "-1" for i in range(400))
+    text = small().replace("x = [1, 2, 3, 4]", f"x = [{rows}]").replace("y = [2, 4, 6, 8]", f"y = [{', '.join(['0'] * 400)}]")
+    text = text.replace("values([[1, -1, -1]])", "values([[1, 0, 0]])").replace("lr = 0.01", "lr = 1e-9")
+    assert notes(text) == ("2 of 3 units of h (f1) are 0 for every training row, and cannot learn any more",)
+    monkeypatch.setattr(health, "HEIGHT", 5)
+    monkeypatch.setattr(health, "MANY", 20)
+    assert notes(text) == ("3 of 3 units of h (f1) are 0 for every training row of 20, spread over all, and cannot learn any more",)
+    assert list(health._starts(100, 10, 10)) == [10, 90]
+    assert list(health._starts(25, 10, 5)) == [10, 15, 20]
+
+
+def test_units_that_see_the_other_rows_of_a_batch():
+    body = "h = relu(batch_norm(x @ w) + b)\n  p = h @ v"
+    assert notes(small(body, "param w [1, 3] ~ ones\n  param b [3] ~ values([0, -9, 0])\n  param v [3, 1] ~ ones"))[0].startswith(
+        "1 of 3 units"
+    )
+
+
+def test_an_update_that_underflows():
+    rule = "\n\nupdate own(w, dw, lr) {\n  state m ~ zeros\n  m' = m + (EACH * dw)^2\n  w' = w - lr * dw - m\n}\n"
+    train = "optimizer = own(lr = 1e-9)\n  epochs = 1\n  precision = float32"
+    text = small("p = x @ w @ v", "param w [1, 1] ~ ones\n  param v [1, 1] ~ ones", train=train)
+    assert notes(text + rule.replace("EACH", "1e-4")) == ()
+    (found,) = notes(text + rule.replace("EACH", "1e-25"))
+    assert found == "all of m' (u1) is 0 or nearly: by `pow`: its numbers are smaller than 1.2e-38, the least of the precision"
 
 
 def test_a_hinge_that_is_never_broken_is_no_dead_unit():

@@ -167,13 +167,15 @@ def underflowing(plan: Plan, dataset: Dataset, start: Any, rows: int) -> tuple[l
     seen = Observer(plan)
     kernel = Kernel(plan, ("forward", "gradient", "update"), rows, arrays, inputs=dataset.splits["train"], look=seen)
     seen.begin(arrays, kernel)
+    small = health.Small(plan)
     with np.errstate(all="ignore"):
+        health.step(plan, arrays, dataset.splits["train"], rows, small)
         kernel.run()
     depends = {v.id for v in plan.values if v.role in {"input", "param", "state"}}  # on more than numbers and the step's
     for step in (s for line in plan.lines for s in line.steps):
         depends |= {step.out} if depends & {*step.args} else set()
     normal = {line.value for line in plan.lines if line.value in depends and joined(seen.of(line.value)).far > 1e-100}
-    return [line.id for line, _ in health.underflows(plan, seen)], normal
+    return [line.id for line, _ in small.lines()], normal
 
 
 def test_underflow_is_told_of_the_line_where_it_was_planted():
