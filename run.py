@@ -60,12 +60,13 @@ class Run(Trained):
         model = self.model
         output = output_name(model.program) or ""
         name = output if value is None else value
-        if model.graph.nodes.get(name, {}).get("kind") != "value":
-            raise unknown_value(name, model.graph)
+        values = [known.name for known in model.compilation.names if known.kind == "value"]
+        if name not in values:
+            raise unknown_value(name, values)
         from .compiler.pipeline import compile_prediction
 
         plan = compile_prediction(model.program, model.dataset.schema, name)
-        return head_of(model.graph, model.dataset, plan, name, output)
+        return head_of(model.program, model.compilation, model.dataset, plan, name, output)
 
     def columns(self, value: str | None = None) -> dict[str, int]:
         """The columns of a table that predicting reads, each with how many numbers of a row it holds."""

@@ -90,6 +90,6 @@ def end(folder: Path, run: Run, document: dict[str, Any]) -> None:
     """The weights, some predictions, and what `mlpc run --json` prints. OSError."""
     model = run.model
     run.save(folder / run_folder.WEIGHTS)
-    found = predictions(model.program, model.compilation.names, model.compilation.evaluation, model.dataset, run.params, run.states)
+    found = predictions(model.program, model.compilation, model.dataset, run.params, run.states)
     write_file(folder / run_folder.PREDICTIONS, json_text(found).encode())
     write_file(folder / run_folder.RUN, json_text(document).encode())

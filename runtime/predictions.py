@@ -5,20 +5,19 @@ Of each split there are at most `MOST` rows, evenly taken. A target counts if it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..compiler.compilation import Known
-from ..compiler.plan import Plan, Value
+from ..compiler.compilation import Compilation
 from ..compiler.render.json import plain
-from ..compiler.rowwise import ROW, reads
 from ..compiler.schema import DataValue
-from ..dsl.syntax import Expr, Name, Program, walk
+from ..dsl.syntax import Program
 from .chunks import Chunks
 from .data import Dataset
+from .heads import beside, places, says_class
 from .kernel import Array, allocate
 from .measure import rows_of
 from .targets import inverse
@@ -39,13 +38,13 @@ class Predicted:
 
 
 def predictions(
-    program: Program, names: Iterable[Known], evaluation: Plan, dataset: Dataset, params: Mapping[str, Array], states: Mapping[str, Array]
+    program: Program, compilation: Compilation, dataset: Dataset, params: Mapping[str, Array], states: Mapping[str, Array]
 ) -> dict[str, Any]:
     """`targets` {name, value, classes}, and `splits`: name -> {rows, places, of: target -> {true, predicted}}.
 
     A target of classes has places in `classes`, one of numbers a list a row, in its own units.
     """
-    found = list(predicted(program, names, evaluation, dataset))
+    evaluation, found = compilation.evaluation, list(predicted(program, compilation, dataset))
     document: dict[str, Any] = {
         "targets": [{"name": p.target.name, "value": p.value, "classes": list(p.classes)} for p in found],
         "splits": {},
@@ -75,44 +74,25 @@ def predictions(
     return document
 
 
-def predicted(program: Program, names: Iterable[Known], evaluation: Plan, dataset: Dataset) -> Iterator[Predicted]:
-    """The targets whose prediction is clear: the one value as wide that stands closest to it in the loss or a metric; of several the output."""
-    mine = {known.name: known for known in names}
-    known = {v.name: v for v in evaluation.values if v.role in {"line", "inner"} and v.name}
-    kinds = reads(evaluation)
-    values = {n for n in known if n in mine and mine[n].kind == "value" and kinds[known[n].id] == ROW}
-    measured = [*([program.loss.value] if program.loss else []), *(item.value for item in program.report)]
-    for target in (v for v in dataset.schema.values if v.name in mine and mine[v.name].target):
+def predicted(program: Program, compilation: Compilation, dataset: Dataset) -> Iterator[Predicted]:
+    """The targets whose prediction is clear: of one value, or of several the output, whose numbers say what they mean."""
+    known = {k.name: k for k in compilation.names}
+    values = {v.name: v for v in compilation.evaluation.values if v.role in {"line", "inner"} and v.name in known}
+    pairs = beside(program, compilation, dataset)
+    for target in dict.fromkeys(t for targets in pairs.values() for t in targets):
+        found = [values[name] for name, targets in pairs.items() if target in targets]
+        found = [v for v in found if v.id == compilation.evaluation.output] or found
         classes = target.classes or (("0", "1") if target.width == 1 and target.facts.below == 2 else ())
-        widths = {target.width, len(target.classes)} - {0}
-        like = {n for n in values if len(known[n].shape) == 2 and known[n].shape[1] in widths}
-        beside = list(dict.fromkeys(n for e in measured for n in _closest(e, target.name, like)))
-        beside = [n for n in beside if known[n].id == evaluation.output] or beside
-        if len(beside) == 1 and _clear(classes, target, known[beside[0]], mine[beside[0]].facts):
-            yield Predicted(target, beside[0], known[beside[0]].id, classes)
-
-
-def _closest(measured: Expr, target: str, values: Collection[str]) -> Iterator[str]:
-    """The values in the smallest expressions that read the target and any of them."""
-    read = [(e, [n.id for n in walk(e) if isinstance(n, Name)]) for e in walk(measured)]
-    both = [(e, names) for e, names in read if target in names and any(n in values for n in names)]
-    for e, names in both:
-        if not any(inner is not e and any(inner is x for x in walk(e)) for inner, _ in both):
-            yield from (n for n in names if n in values)
-
-
-def _clear(classes: tuple[str, ...], target: DataValue, value: Value, facts: Collection[str]) -> bool:
-    """Whether the value's numbers say which class, or are the target's: one column for two classes must be known to be a probability."""
-    if not classes:
-        return target.width <= WIDEST
-    return value.shape[1] == len(classes) if value.shape[1] != 1 else len(classes) == 2 and {">= 0", "bounded"} <= {*facts}
+        if len(found) == 1:
+            name, width = found[0].name, int(found[0].shape[1])
+            if says_class(len(classes), width, known[name].facts) if classes else width <= WIDEST:
+                yield Predicted(target, name, found[0].id, classes)
 
 
 def _beside(p: Predicted, true: Array, predicted: Array) -> dict[str, Any]:
     """Both, a row an entry."""
     if p.classes:
         told = true.argmax(axis=1) if p.target.width > 1 else true[:, 0]
-        most = predicted.argmax(axis=1) if predicted.shape[1] > 1 else predicted[:, 0] > 0.5
-        return {"true": told.astype(int).tolist(), "predicted": most.astype(int).tolist()}
+        return {"true": told.astype(int).tolist(), "predicted": places(predicted).tolist()}
     wide = predicted.astype(np.float64)
     return {"true": plain(inverse(p.target, true).tolist()), "predicted": plain(inverse(p.target, wide).tolist())}

@@ -17,6 +17,7 @@ import mlpc
 from mlpc.cli.main import main
 from mlpc.dsl.diagnostics import MlpcError
 from mlpc.runtime import given
+from mlpc.runtime import predictions as sampled
 from mlpc.runtime.replay import raw_columns, replay
 
 from .datasets import SPAN, said
@@ -238,6 +239,21 @@ def test_numbers_come_back_in_their_own_units(small, pipe: str) -> None:
 def test_what_a_head_predicts(small, data, model, loss, form, columns, shares, note) -> None:
     head = small(f"x = c |> standardize\n  {data}", model, loss).head()
     assert (head.form, head.columns, head.shares, head.note) == (form, columns, shares, note)
+
+
+def test_two_heads_as_wide_are_each_in_the_units_of_their_own_target(small) -> None:
+    model = "p = dense(x, 1)\n  q = dense(x, 1)\n  r = dense(x, 1)"
+    loss = "mean(mse(p, u)) + mean(mse(q, v)) + 1e-3 * mean(r^2)"
+    run = small("x = c |> standardize\n  u = a |> standardize\n  v = b |> standardize", model, loss)
+    assert [(run.head(n).form, run.head(n).columns, run.head(n).note) for n in "pq"] == [("numbers", ("a",), ""), ("numbers", ("b",), "")]
+    beside = {t.target.name: t.value for t in sampled.predicted(run.model.program, run.model.compilation, run.model.dataset)}
+    assert beside == {"u": "p", "v": "q"}  # as predictions.json, and so the report, has it
+    assert run.head("r").note == "`u` and `v` are both as wide as `r`: its numbers are those of the model, in no target's units"
+
+
+def test_a_value_that_only_a_penalty_reads_is_in_no_target_s_units(small) -> None:
+    run = small("x = c |> standardize\n  u = a |> standardize", "h = dense(x, 1)\n  p = dense(h, 1)", "mean(mse(p, u)) + 1e-3 * mean(h^2)")
+    assert (run.head("h").form, run.head("p").form) == ("raw", "numbers")
 
 
 def test_one_column_is_judged_at_a_half_as_the_metrics_do(small) -> None:

@@ -429,7 +429,7 @@ def test_predictions_are_those_of_the_model() -> None:
     """Beside the forward pass written out in NumPy."""
     model = mlpc.load(ROOT / "models" / "iris.mlp", ["train.epochs=2"])
     run = model.train()
-    found = predictions(model.program, model.compilation.names, model.compilation.evaluation, model.dataset, run.params, run.states)
+    found = predictions(model.program, model.compilation, model.dataset, run.params, run.states)
     w = run.params
     x, y = model.dataset.splits["test"]["x"], model.dataset.splits["test"]["y"]
     z = np.maximum(x @ w["h.W"] + w["h.b"], 0) @ w["p.W"] + w["p.b"]
@@ -446,7 +446,7 @@ def test_a_value_counts_only_if_it_is_clear_what_it_predicts() -> None:
     def targets(text: str) -> list[tuple[str, str]]:
         model = mlpc.loads(text)
         run = model.train()
-        found = predictions(model.program, model.compilation.names, model.compilation.evaluation, model.dataset, run.params, run.states)
+        found = predictions(model.program, model.compilation, model.dataset, run.params, run.states)
         return [(t["name"], t["value"]) for t in found["targets"]]
 
     assert targets(text) == [("kind", "p"), ("size", "q")]
