@@ -116,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--prediction", action="store_true", help="the lines that prediction runs: from the inputs to the output")
     plan.add_argument("--facts", action="store_true", help="print what is known of every value too: one-hot, a distribution, >= 0 ...")
     plan.add_argument("--defaults", action="store_true", help="print every setting too, and where it comes from")
+    plan.wrong = _wrong_plan
 
     trace = _command(commands, "trace", "print every number of one training step", "mlpc trace models/notebook.mlp --step 2 --values dz2")
     _training_options(trace)
@@ -193,6 +194,17 @@ def _wrong_run(args: argparse.Namespace) -> tuple[str, ...]:
     ):
         if given:
             return (f"{option} is for a run that begins, and --resume goes on with one",)
+    return ()
+
+
+def _wrong_plan(args: argparse.Namespace) -> tuple[str, ...]:
+    given = [f"--{name}" for name in ("prediction", "all", "facts", "defaults") if getattr(args, name)]
+    if args.why is not None and given:
+        return (f"{given[0]} is of the whole page, and --why shows how one line comes about",)
+    if args.latex and (args.facts or args.defaults):
+        return (f"{'--facts' if args.facts else '--defaults'} is not part of the document that --latex writes", "--json has all")
+    if args.prediction and args.defaults:
+        return ("--defaults shows the settings of training, and --prediction has none",)
     return ()
 
 

@@ -15,7 +15,7 @@ from .terminal import page_width, show
 
 
 def command(args: argparse.Namespace) -> int:
-    """Prints the plan. Status 0."""
+    """Prints the plan: of training, or of prediction, which has no settings. Status 0."""
     from ..compiler.render.derivation import derivation_document, derivation_rows
     from ..compiler.render.latex import derivation_latex, plan_latex
     from ..compiler.render.text import plan_page
@@ -31,26 +31,19 @@ def command(args: argparse.Namespace) -> int:
         else:
             show(derivation_rows(found))
         return 0
-    if args.prediction:
-        plan = model.prediction
-        if args.json:
-            write_json(plan_document(plan))
-        elif args.latex:
-            write(plan_latex(plan).rstrip("\n"))
-        else:
-            show(plan_page(plan, every=args.all, width=page_width()))
-        return 0
+    plan, footprint = (model.prediction, None) if args.prediction else (model.plan, model.footprint)
+    there = {value.name for value in plan.values} if args.prediction else model.graph.nodes
+    facts = [(n, d) for n, d in model.graph.nodes(data=True) if "facts" in d and n in there]
     if args.json:
-        told = [{"name": name, "value": value, "from": where} for name, value, where in settings]
-        facts = {name: list(d["facts"]) for name, d in model.graph.nodes(data=True) if "facts" in d}
-        write_json({**plan_document(model.plan, model.footprint), "settings": told, "facts": facts})
+        told = {} if args.prediction else {"settings": [{"name": name, "value": value, "from": where} for name, value, where in settings]}
+        write_json({**plan_document(plan, footprint), **told, "facts": {name: list(d["facts"]) for name, d in facts}})
         return 0
     if args.latex:
-        write(plan_latex(model.plan, model.footprint).rstrip("\n"))
+        write(plan_latex(plan, footprint).rstrip("\n"))
         return 0
-    page = plan_page(model.plan, model.footprint, every=args.all, width=page_width())
+    page = plan_page(plan, footprint, every=args.all, width=page_width())
     if args.facts:
-        known = [(n, shapes.show(d["shape"]), ", ".join(d["facts"]) or "-") for n, d in model.graph.nodes(data=True) if "facts" in d]
+        known = [(name, shapes.show(d["shape"]), ", ".join(d["facts"]) or "-") for name, d in facts]
         page += [row(), row(Part("facts", "heading")), *columns(known, ("target", "", "aside"))]
     if args.defaults:
         page += [row(), row(Part("settings", "heading")), *columns(settings, ("target", "", "aside"))]

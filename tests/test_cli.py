@@ -401,3 +401,24 @@ def test_what_the_package_does_not_have() -> None:
     assert {*mlpc.__all__} <= {*dir(mlpc)}
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         mlpc.lode  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--why", "loss", "--facts"], "--facts is of the whole page, and --why shows how one line comes about"),
+        (["--why", "loss", "--prediction"], "--prediction is of the whole page"),
+        (["--latex", "--defaults"], "--defaults is not part of the document that --latex writes"),
+        (["--prediction", "--defaults"], "--defaults shows the settings of training, and --prediction has none"),
+    ],
+)
+def test_no_option_of_plan_is_passed_over_in_silence(ask, small: str, options: list[str], said: str) -> None:
+    status, out, err = ask("plan", small, *options)
+    assert (status, out) == (2, "") and said in err
+
+
+def test_the_facts_of_prediction_are_those_of_its_values(ask) -> None:
+    for option, names in (("--prediction", ["x", "h", "p"]), ("--all", ["x", "y", "h", "p", "loss"])):
+        _, out, _ = ask("plan", IRIS, option, "--facts")
+        assert [line.split()[0] for line in out.split("\nfacts\n")[1].splitlines()] == names
+        assert list(json.loads(ask("plan", IRIS, option, "--json")[1])["facts"]) == names
