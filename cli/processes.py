@@ -49,12 +49,12 @@ def outcomes(
     folder: Path | None,
     jobs: int,
     wish: Callable[[], bool],
-    unchanged: Callable[[], bool],
+    changed: Callable[[], str],
     progress: Callable[[Outcome, int], None],
 ) -> list[Outcome]:
     """Every run in a process of its own, so many at a time; what they came to, in the order of the grid.
 
-    Once `wish()` is true none begins, and those that run are told to save and stop.
+    Once `wish()` is true none begins, and those that run are told to save and stop; none begins either once `changed()` names a file.
     """
     processes: dict[int, subprocess.Popen[str]] = {}
     ended: dict[int, Outcome] = {}
@@ -62,8 +62,8 @@ def outcomes(
     def work(run: Combination) -> Outcome:
         if wish():
             return Outcome(run, NOT_BEGUN, {}, "not begun")
-        if not unchanged():
-            return Outcome(run, NOT_BEGUN, {}, "not begun: the model's file has changed since the sweep began")
+        if path := changed():
+            return Outcome(run, NOT_BEGUN, {}, f"not begun: {path} has changed since the sweep began")
         process = subprocess.Popen(
             _words(args, run, folder),
             stdin=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,17 @@ def command(args: argparse.Namespace) -> int:
     if not args.json:
         write(heading(found, runs, models, by, jobs, args.folds))
         sys.stdout.flush()
-    stamp = _stamp(models[0])
+    before = _stamps(args.file, models[0])
     with wish_to_stop() as wish:
-        ended = outcomes(args, runs, folder, jobs, wish, lambda: _stamp(models[0]) == stamp, lambda o, n: _progress(o, n, len(runs), by))
+        ended = outcomes(
+            args,
+            runs,
+            folder,
+            jobs,
+            wish,
+            lambda: _changed(before, _stamps(args.file, models[0])),
+            lambda o, n: _progress(o, n, len(runs), by),
+        )
         stopped = wish.number
     ranked = sorted(ended, key=lambda o: _rank(o, by))
     told = document(models[0], found, ranked, by, folder)
@@ -201,7 +209,13 @@ def _jobs(runs: Sequence[Combination], most: str) -> int:
     return max(1, min(cores // max(run.threads for run in runs), room))
 
 
-def _stamp(model: Model) -> list[tuple[int, int] | None]:
-    """What changes when the model's file or one that it imports is written to."""
-    paths = [Path(file.source.path) for file in files_of(model.program) if file.source.path]
-    return [(s.st_mtime_ns, s.st_size) if p.exists() and (s := p.stat()) else None for p in paths]
+def _stamps(file: str, model: Model) -> dict[str, tuple[int, int] | None]:
+    """Of each file that the runs read, the model's, its imports and the data: what changes when it is written to."""
+    paths = [Path(f.source.path) for f in files_of(model.program) if f.source.path]
+    paths += [Path(file).parent / model.dataset.origin] if model.dataset.origin else []
+    return {str(p): (s.st_mtime_ns, s.st_size) if p.exists() and (s := p.stat()) else None for p in paths}
+
+
+def _changed(before: Mapping[str, object], now: Mapping[str, object]) -> str:
+    """The first file that is another than before, or ""."""
+    return next((path for path, stamp in before.items() if now[path] != stamp), "")

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import mlpc
+from mlpc.cli import processes
 from mlpc.cli.commands import parser
 from mlpc.cli.grid import Combination, chosen, grid, pieces
 from mlpc.cli.main import main
@@ -264,18 +265,21 @@ def _bytes(path: Path) -> bytes:
         return b""
 
 
-def test_a_file_that_changes_meanwhile_begins_no_further_run(small: str, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlpc.cli import processes
-
+@pytest.mark.parametrize("edited", ["small.mlp", "data/t.csv"])
+def test_a_file_that_changes_meanwhile_begins_no_further_run(small: str, ask: Any, monkeypatch: pytest.MonkeyPatch, edited: str) -> None:
     words = processes._words  # pyright: ignore[reportPrivateUsage]
+    Path("data").mkdir()
+    Path("data/t.csv").write_text("a,b\n" + "".join(f"{i},{2 * i}\n" for i in range(9)), encoding="utf-8")
+    text = re.sub(r"  x = .*\n  y = .*\n", '  from "data/t.csv"\n  x = a\n  y = b\n', SMALL)
+    Path(small).write_text(text, encoding="utf-8")
 
-    def edited(*args: Any) -> list[str]:
-        Path(small).write_text(SMALL + "\n# another\n", encoding="utf-8")
+    def meanwhile(*args: Any) -> list[str]:
+        Path(edited).write_bytes(Path(edited).read_bytes() + b"\n")
         return words(*args)
 
-    monkeypatch.setattr(processes, "_words", edited)
+    monkeypatch.setattr(processes, "_words", meanwhile)
     _, out, _ = ask("sweep", small, "--set", "train.epochs=1,2", "--jobs", "1", "--no-out")
-    assert "not begun: the model's file has changed since the sweep began" in out
+    assert f"not begun: {edited} has changed since the sweep began" in out
 
 
 def test_help_has_its_example_and_it_is_no_error(ask: Any) -> None:
