@@ -175,7 +175,8 @@ def connected(lines: Sequence[Line]) -> list[Line]:
     for line in lines:
         found = tuple(readers.get(line.id, ()))
         kept = line.section == "forward" and any(sections[r] == "gradient" for r in found)
-        finished.append(_with(line, needed_by=found, kept=kept))
+        same = line.needed_by == found and line.kept == kept
+        finished.append(line if same else _with(line, needed_by=found, kept=kept))
     return finished
 
 

@@ -6,6 +6,8 @@ below it, with its sign of equality.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -13,13 +15,14 @@ from ..plan import Line
 from .page import Part
 
 MARGIN = " "
-OPERATORS = frozenset("+-*/@<>")
 HANGING = 2  # columns beyond the target at which its text begins, if that stands below
 WIDEST = 24  # what the column of targets may take at most
 SHORT = 14  # targets that had better stand in it
 CANDIDATES = 6  # widths of it that are tried
+MANY = 2000  # lines; of more, about so many decide on the width
 
 Pieces = list[Part]
+_MARK = re.compile(r"[()\[\],]| (?=[-+*/@<>](?:[ =]|$))")  # brackets, commas, and the blank before an operator
 
 
 def rows_of(line: Line, numbers: int, pad: int, room: int) -> list[Pieces]:
@@ -54,41 +57,76 @@ def target_width(lines: Sequence[Line], numbers: int, room: int) -> tuple[int, i
     if lengths[-1] == 3 and any(line.target == "loss" for line in lines):
         lengths[-1] = 4  # `loss` may stick out of the row of signs of equality, but not by one
     tried = [n for n in lengths if n <= WIDEST][-CANDIDATES:] or lengths[:1]
-    cost, pad = min((_cost(lines, numbers, pad, room), -pad) for pad in tried)
+    some = lines[:: len(lines) // MANY | 1]
+    cost, pad = min((_cost(some, numbers, pad, room), -pad) for pad in tried)
     return cost, -pad
 
 
 def _cost(lines: Iterable[Line], numbers: int, pad: int, room: int) -> int:
-    made = [(line, rows_of(line, numbers, pad, room)) for line in lines]
-    return sum(len(rows) + (width_of(rows[-1]) > room) + (pad < len(line.target) <= SHORT and line.target != "loss") for line, rows in made)
+    beside = room - len(MARGIN) - numbers - 1 - pad - 3
+    cost = 0
+    for line in lines:
+        target = len(line.target)
+        if target <= pad and len(line.text) <= beside:
+            cost += 1
+            continue
+        rows = rows_of(line, numbers, pad, room)
+        cost += len(rows) + (width_of(rows[-1]) > room) + (pad < target <= SHORT and line.target != "loss")
+    return cost
+
+
+def broken(text: str, room: int) -> tuple[str, ...]:
+    """A text broken before operators, the loosest that helps; a piece without one stays whole."""
+    room = max(room, 12)
+    return _broken(text, room) if len(text) > room else (text,)
 
 
 @lru_cache(4096)
-def broken(text: str, room: int) -> tuple[str, ...]:
-    """A text broken before operators, the loosest that helps; a piece without one stays whole."""
+def _broken(text: str, room: int) -> tuple[str, ...]:
     lines: list[str] = []
-    while len(text) > max(room, 12):
-        cut = _cut(text, max(room, 12))
-        if cut <= 0:
+    places = _places(text)
+    start = 0
+    while len(text) - start > room:
+        cut = _cut(text, start, room, places)
+        if cut <= start:
             break
-        lines.append(text[:cut].rstrip())
-        text = text[cut:].lstrip()
-    return (*lines, text)
+        lines.append(text[start:cut].rstrip())
+        start = cut
+        while text[start : start + 1].isspace():
+            start += 1
+    return (*lines, text[start:])
 
 
-def _cut(text: str, room: int) -> int:
-    """Where to break: before the last operator that fits, as far out of the brackets as there is one."""
+@lru_cache(4096)
+def _places(text: str) -> tuple[tuple[int, int, int], ...]:
+    """(where it is, where it would be broken, how loose it is: the less, the looser) of every operator and comma."""
     depth = 0
+    found: list[tuple[int, int, int]] = []
+    for match in _MARK.finditer(text):
+        c, i = match[0], match.start()
+        if c in "([":
+            depth += 1
+        elif c in ")]":
+            depth -= 1
+        elif c == ",":
+            found.append((i, i + 1, 3 * depth + 2))
+        else:
+            found.append((i, i, 3 * depth + (text[i + 1] not in "+-")))
+    return tuple(found)
+
+
+def _cut(text: str, start: int, room: int, places: Sequence[tuple[int, int, int]]) -> int:
+    """Where to break what begins at `start`: before the last operator that fits, as far out of the brackets as there is one."""
     best: dict[int, int] = {}
-    for i, c in enumerate(text[: room + 1]):
-        depth += (c in "([") - (c in ")]")
-        if c == " " and i and text[i + 1 : i + 2] in OPERATORS and text[i + 2 : i + 3] in " =":
-            rank = 3 * depth + {"+": 0, "-": 0}.get(text[i + 1], 1)
-            best[rank] = i
-        elif c == "," and 0 < i < room:
-            best[3 * depth + 2] = i + 1
-    useful = {rank: i for rank, i in best.items() if i >= room // 3} or best
+    for i, cut, rank in places[bisect_right(places, start, key=_at) : bisect_right(places, start + room, key=_at)]:
+        if cut == i or i < start + room:
+            best[rank] = cut
+    useful = {rank: cut for rank, cut in best.items() if cut - start >= room // 3} or best
     if useful:
         return useful[min(useful)]
-    later = [i for i in (*(text.find(f" {op} ", room) for op in "+-*/@"), text.find(", ", room) + 1) if i > 0]
+    later = [i for i in (*(text.find(f" {op} ", start + room) for op in "+-*/@"), text.find(", ", start + room) + 1) if i > 0]
     return min(later, default=0)
+
+
+def _at(place: tuple[int, int, int]) -> int:
+    return place[0]
