@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..dsl.diagnostics import printable
+from ..dsl.diagnostics import fault, printable
 from ..loading import load_run
 from ..run import Run
-from ..runtime import given
+from ..runtime import given, run_folder
 from ..runtime.atomic import write_pieces
 from ..runtime.columns import Table
 from ..runtime.heads import Head
@@ -28,6 +28,8 @@ def command(args: argparse.Namespace) -> int:
     """Predicts row by row, as the rows are read. Status 0; MlpcError for a run, a table or a value that cannot be used."""
     run = load_run(Path(args.run))
     head = run.head(args.value)
+    if args.output not in (None, "-"):
+        _refuse_what_is_read(Path(args.output), (Path(args.data), run_folder.weights_in(Path(args.run))))
     if args.proba:
         head.probable(np.zeros((1, len(head.shares))))  # refused before anything is read or written
     columns = head.shares if args.proba else head.columns
@@ -50,6 +52,12 @@ def command(args: argparse.Namespace) -> int:
     for text in _texts(columns, found, ","):
         write(text.removesuffix("\n"))
     return 0
+
+
+def _refuse_what_is_read(place: Path, read: tuple[Path, ...]) -> None:
+    """MlpcError E0506 if the predictions would be written over one of these files."""
+    if any(place.exists() and path.exists() and place.samefile(path) for path in read):
+        raise fault("E0506", None, f"{place} is what is read here, and would be gone", "-o names another file")
 
 
 def source(data: str, needed: dict[str, int], most: int | None = given.BATCH) -> Iterator[Table]:

@@ -52,11 +52,11 @@ def sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Generator[None]:
-    """An OSError in here says which file it is about, which those of a write or a flush do not."""
+    """An OSError in here says which file it is about, which those of a write or a flush do not, and of the new file is not its own name."""
     try:
         yield
     except OSError as error:
-        if error.filename is not None and not isinstance(error.filename, int):
+        if isinstance(error.filename, str | bytes | os.PathLike) and not UNFINISHED.fullmatch(Path(os.fsdecode(error.filename)).name):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 

@@ -33,7 +33,12 @@ def open_table(path: Path, span: Span | None) -> Table:
             raise fault("E0405", span, f"{path.name}: columns {names.index(name) + 1} and {i + 1} are both named `{name}`",
                         "give every column a name of its own")  # fmt: skip
     if not rows or not names:
-        raise fault("E0405", span, f"{path.name} has {len(names)} columns and {rows} rows", "add rows: there is nothing to train on")
+        raise fault(
+            "E0405",
+            span,
+            f"{path.name} has {len(names)} columns and {rows} rows",
+            f"add rows: there is nothing to {'train on' if span else 'read'}",
+        )
 
     def read(name: str, at: Span | None) -> tuple[Column, ...]:
         try:

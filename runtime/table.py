@@ -90,7 +90,9 @@ def _tables(lines: Iterable[str], name: str, separator: str, span: Span | None, 
         found = True
         yield _table(header, body, name, span)
     if not found:
-        raise fault("E0405", span, f"{name} has a header and no row below it", "add rows: there is nothing to train on")
+        raise fault(
+            "E0405", span, f"{name} has a header and no row below it", f"add rows: there is nothing to {'train on' if span else 'read'}"
+        )
 
 
 def _empty(name: str, span: Span | None) -> MlpcError:

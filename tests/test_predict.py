@@ -251,6 +251,24 @@ def test_two_heads_as_wide_are_each_in_the_units_of_their_own_target(small) -> N
     assert run.head("r").note == "`u` and `v` are both as wide as `r`: its numbers are those of the model, in no target's units"
 
 
+def test_what_is_read_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(MODELS / "iris.mlp"), "--out", "r", "--set", "train.epochs=1"]) == 0
+    Path("d.csv").write_bytes((DATA / "iris.csv").read_bytes())
+    Path("link.csv").symlink_to("d.csv")
+    before = Path("d.csv").read_bytes(), Path("r/weights.safetensors").read_bytes()
+    for place in ("d.csv", str(tmp_path / "d.csv"), "link.csv", "r/weights.safetensors"):
+        capsys.readouterr()
+        assert main(["predict", "r", "d.csv", "-o", place]) == 1
+        assert f"{place} is what is read here, and would be gone" in capsys.readouterr().err
+    assert (Path("d.csv").read_bytes(), Path("r/weights.safetensors").read_bytes()) == before
+    assert main(["predict", "r", "d.csv", "-o", "nowhere/out.csv"]) == 74
+    assert "No such file or directory: 'nowhere/out.csv'" in capsys.readouterr().err
+    Path("d.csv").write_text("a,b\n")
+    assert main(["predict", "r", "d.csv"]) == 1
+    assert "add rows: there is nothing to read" in capsys.readouterr().err
+
+
 def test_a_value_that_only_a_penalty_reads_is_in_no_target_s_units(small) -> None:
     run = small("x = c |> standardize\n  u = a |> standardize", "h = dense(x, 1)\n  p = dense(h, 1)", "mean(mse(p, u)) + 1e-3 * mean(h^2)")
     assert (run.head("h").form, run.head("p").form) == ("raw", "numbers")
@@ -340,7 +358,7 @@ def test_facts_that_the_plan_rests_on_are_verified_on_every_row(small, monkeypat
     from mlpc.runtime import pipes
 
     monkeypatch.setitem(
-        pipes.PIPES, "clip", pipes.Pipe(("low", "high"), pipes._fit_clip, lambda frame, statistics, span: pipes.numbers(frame)[0])
+        pipes.PIPES, "clip", pipes.Pipe(("low", "high"), pipes._fit_clip, lambda frame, statistics, span: frame, numeric=True)
     )
     assert run.predict({"a": [1, 2]}).shape == (2,)
     with said("E0238 4: row 2: `x` was >= 0 for every row of training, and is not here"
