@@ -68,12 +68,9 @@ def _resumed(args: argparse.Namespace) -> int:
     if args.json:
         write_json({name: value for name, value in begun.finished.items() if name != "format"})
     else:
-        more = (
-            ""
-            if begun.finished["stopped"]
-            else f"; for more:  mlpc run --resume {folder} --set train.epochs={2 * begun.finished['epochs']}"
-        )
-        write(f"{printable(str(folder))} has come to its end, with epoch {begun.finished['epochs']}{more}")
+        ended = begun.finished["epochs"]
+        more = "" if begun.finished["stopped"] else f"; for more:  {resume.longer(asked, folder, ended)}"
+        write(f"{printable(str(folder))} has come to its end, with epoch {ended}{more}")
     return 0
 
 
