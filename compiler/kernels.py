@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-DOWN, ALONG = (0,), (1,)  # the rows of a matrix, each row
 BLOCK = 8192  # numbers that are made at a time where the whole would be copied
 
 
@@ -183,38 +181,17 @@ def erf(x: Array, out: Array) -> Array:
 
 
 def sum_over(x: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Array:
-    """The sum over `axes`. Down the rows of a matrix it is a product with a row of ones, which BLAS does in half the time or less."""
-    if axes == DOWN and x.ndim == 2 and x.dtype.kind == "f" and x.shape[0] and not keep and x.flags.c_contiguous:
-        return np.dot(_ones(x.shape[0], x.dtype.char), x, out=out)
+    """The sum over `axes`."""
     return np.add.reduce(x, axis=axes, keepdims=keep, out=out)
 
 
-@lru_cache(64)
-def _ones(count: int, char: str) -> Array:
-    made = np.ones(count, char)
-    made.setflags(write=False)
-    return made
-
-
-@lru_cache(64)
-def _starts(rows: int, width: int) -> NDArray[np.intp]:
-    made = np.arange(0, rows * width, width)
-    made.setflags(write=False)
-    return made
-
-
 def power(x: Array, n: Array, out: Array) -> Array:
-    """x to the n-th; a square is a product."""
-    return np.square(x, out=out) if n.ndim == 0 and n == 2 else np.power(x, n, out=out)
+    """x to the n-th; the square of an array is a product."""
+    return np.square(x, out=out) if x.ndim and not n.ndim and n == 2 else np.power(x, n, out=out)
 
 
 def max_over(x: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Array:
-    """The largest over `axes`; NaN wins. Of each row of a matrix it is looked up where argmax finds it, in half the time."""
-    if axes == ALONG and x.ndim == 2 and keep and x.size and x.flags.c_contiguous:
-        place = x.argmax(axis=1)
-        place += _starts(*x.shape)
-        x.reshape(-1).take(place, out=out.reshape(-1), mode="clip")
-        return out
+    """The largest over `axes`; NaN wins."""
     return np.maximum.reduce(x, axis=axes, keepdims=keep, out=out)
 
 

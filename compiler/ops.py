@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from . import fact_rules, kernels, scratch, shapes
+from . import bound, fact_rules, kernels, scratch, shapes
+from .bound import Bound
 from .fact_rules import FactRule, always
 from .facts import SIMPLEX, ZERO_ONE, Facts
 from .plan import Shape
@@ -44,6 +45,7 @@ class Op:
     `discrete`: the result jumps or bends where operands cross, so a central difference across is no judge. `parts` writes the operation
     out in others, to the same bits, so that what two of them share is computed once; `spread`: a number is made an array, which is quicker.
     `scratch`: the bytes that `numpy` takes beside its result.
+    `bound`: the same as calls on arrays that are known beforehand.
     `library`: the module that computes it, where that is not NumPy; the extra of mlpc that installs it bears its first name.
     """
 
@@ -63,6 +65,7 @@ class Op:
     spread: bool = False
     scratch: Scratch = scratch.nothing
     library: str = ""
+    bound: Bound | None = None
 
 
 def call(op: str, first: Node, *rest: Node | Fraction | int, **attrs: object) -> Node:
@@ -165,11 +168,10 @@ def _elementwise(numpy: Callable[..., Any], vjp: Vjp | None, *example: Any, **re
     return Op("elementwise", numpy, shapes.broadcast, vjp, example=(example, {}), **known)
 
 
-def _comparison(numpy: Callable[..., Any], symbol: str) -> Op:
+def _comparison(numpy: Callable[..., Any], symbol: str, bound: Bound) -> Op:
     """A row of a comparison: 0 or 1, as floats, without a gradient."""
-    return _elementwise(
-        numpy, None, M, V, symbol=symbol, precedence=COMPARISON, facts=always(ZERO_ONE), discrete=True, scratch=scratch.compared
-    )
+    known: dict[str, Any] = {"symbol": symbol, "precedence": COMPARISON, "facts": always(ZERO_ONE), "bound": bound}
+    return _elementwise(numpy, None, M, V, discrete=True, scratch=scratch.compared, **known)
 
 
 def _reduction(numpy: Callable[..., Any], vjp: Vjp, **rest: Any) -> Op:
@@ -186,19 +188,20 @@ TABLE: dict[str, Op] = {
     "const": _leaf(), "literal": _leaf(), "symbol": _leaf(), "input": _leaf(), "param": _leaf(), "state": _leaf(),
     # arithmetic
     "neg": _elementwise(np.negative, lambda g, out, x: (-g,), M, symbol="-", precedence=UNARY, title="negation"),
-    "add": _elementwise(np.add, lambda g, out, a, b: (g, g), M, V, symbol="+", precedence=SUM, facts=fact_rules.add, title="sum"),
-    "sub": _elementwise(np.subtract, lambda g, out, a, b: (g, -g), M, V, symbol="-", precedence=SUM, facts=fact_rules.sub, title="difference"),
-    "mul": _elementwise(np.multiply, lambda g, out, a, b: (g * b, g * a), M, V, symbol="*", precedence=PRODUCT, facts=fact_rules.mul, title="product"),
+    "add": _elementwise(np.add, lambda g, out, a, b: (g, g), M, V, symbol="+", precedence=SUM, facts=fact_rules.add, bound=bound.ADD, title="sum"),
+    "sub": _elementwise(np.subtract, lambda g, out, a, b: (g, -g), M, V, symbol="-", precedence=SUM, facts=fact_rules.sub, bound=bound.SUB, title="difference"),
+    "mul": _elementwise(np.multiply, lambda g, out, a, b: (g * b, g * a), M, V, symbol="*", precedence=PRODUCT, facts=fact_rules.mul, bound=bound.MUL,
+                        title="product"),
     "div": _elementwise(np.divide, lambda g, out, a, b: (g / b, -(g / b * out)), M, V, symbol="/", precedence=PRODUCT, facts=fact_rules.div,
-                        title="quotient"),
-    "pow": _elementwise(kernels.power, _pow, POSITIVE, V, inplace=True, symbol="^", precedence=POWER, facts=fact_rules.power, title="power"),
+                        bound=bound.DIV, title="quotient"),
+    "pow": _elementwise(kernels.power, _pow, POSITIVE, V, inplace=True, bound=bound.POWER, symbol="^", precedence=POWER, facts=fact_rules.power, title="power"),
     "max": _elementwise(np.maximum, lambda g, out, a, b: (g * call("gt", out, b), g * call("le", out, b)), M, V, title="max", discrete=True, spread=True,
                         facts=lambda args, shape, attrs: Facts(nonnegative=any(a.facts.nonnegative for a in args))),
     "min": _elementwise(np.minimum, lambda g, out, a, b: (g * call("lt", out, b), g * call("ge", out, b)), M, V, title="min", discrete=True, spread=True,
                         facts=fact_rules.same),
     # comparisons
-    "lt": _comparison(np.less, "<"), "le": _comparison(np.less_equal, "<="), "gt": _comparison(np.greater, ">"),
-    "ge": _comparison(np.greater_equal, ">="), "eq": _comparison(np.equal, "=="), "ne": _comparison(np.not_equal, "!="),
+    "lt": _comparison(np.less, "<", bound.LT), "le": _comparison(np.less_equal, "<=", bound.LE), "gt": _comparison(np.greater, ">", bound.GT),
+    "ge": _comparison(np.greater_equal, ">=", bound.GE), "eq": _comparison(np.equal, "==", bound.EQ), "ne": _comparison(np.not_equal, "!=", bound.NE),
     # functions of one value
     "exp": _elementwise(np.exp, lambda g, out, x: (g * out,), M, facts=fact_rules.nonnegative, title="exp"),
     "log": _elementwise(np.log, lambda g, out, x: (g / x,), POSITIVE, title="log"),
@@ -236,12 +239,12 @@ TABLE: dict[str, Op] = {
     "bernoulli": Op("random", kernels.bernoulli, lambda s, attrs: s[1], None, always(ZERO_ONE), discrete=True,
                     example=((0.3, M), {"stream": "example"}), scratch=scratch.drawn),
     # reductions
-    "sum": _reduction(kernels.sum_over, _sum, facts=fact_rules.reduced, title="sum"),
-    "max_over": _reduction(kernels.max_over, _extreme_over, facts=fact_rules.reduced, title="max", discrete=True, scratch=scratch.places),
+    "sum": _reduction(kernels.sum_over, _sum, facts=fact_rules.reduced, title="sum", bound=bound.SUM),
+    "max_over": _reduction(kernels.max_over, _extreme_over, facts=fact_rules.reduced, title="max", discrete=True, bound=bound.MAX_OVER),
     "min_over": _reduction(kernels.min_over, _extreme_over, facts=fact_rules.reduced, title="min", discrete=True),
     # products of matrices
     "matmul": Op("matmul", np.matmul, shapes.matmul, lambda g, out, a, b: (g @ b.T, a.T @ g), symbol="@", precedence=PRODUCT, title="matmul",
-                 example=((M, W), {})),
+                 example=((M, W), {}), bound=bound.MATMUL),
     # that of one-hot rows with a matrix, reached by rewriting, and the same of its transpose
     "gather": Op("move", kernels.gather, shapes.gather, lambda g, out, w, i: (call("scatter_add", g, i, size=w.shape[0]), None), flops=0,
                  title="gather", example=((W, [[0.0], [2.0]]), {}), discrete=True, scratch=scratch.looked_up),

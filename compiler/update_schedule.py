@@ -13,7 +13,7 @@ from .registers import Registers, numbered, shared
 from .schedule import name_shared
 from .updates import Update
 
-PIECE = 16384  # numbers of the params that an update takes at once: five of these in float64 stay in a second-level cache
+PIECE = 131072  # numbers: larger ones cost no call more, and what lies between is soon out of the caches anyway
 MOST_PIECES = 64  # a larger model gets larger pieces, not a longer program
 
 

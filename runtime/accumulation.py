@@ -77,4 +77,4 @@ def take(kernel: Kernel, whole: Mapping[str, Array], chosen: Array) -> None:
     """Copies the chosen rows into the kernel's inputs, unless these are the whole."""
     for name, buffer in kernel.inputs.items():
         if buffer is not whole[name]:
-            np.take(whole[name], chosen, axis=0, out=buffer, mode="clip")
+            whole[name].take(chosen, 0, buffer, "clip")

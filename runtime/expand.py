@@ -123,6 +123,7 @@ def _unroll(program: Program, plan: Plan, spans: list[tuple[int, int]], kept: se
             program.append(_resolved(step, {"N": 0, "P": total}))
     shapes = {v.id: v.shape for v in plan.values}
     pieces = [s for s in spans if s[0] < s[1]] if reduces else _cut(total)
+    begin = len(program.body)
     clones: dict[int, list[int]] = {r: [] for r in sorted(each)}
     leaves = [(r, place) for r, place in program.places.items() if r in each]
     for start, stop in pieces:
@@ -135,6 +136,7 @@ def _unroll(program: Program, plan: Plan, spans: list[tuple[int, int]], kept: se
             if register in names:
                 clones[register].append(names[register])
     program.pieces.update((r, tuple(c)) for r, c in clones.items() if r not in program.pieces)
+    _write_early(program, begin, {c for r in kept for c in program.pieces.get(r, (r,))})
 
 
 def _cut(total: int) -> list[tuple[int, int]]:
@@ -171,6 +173,31 @@ def _may_overwrite(program: Program, step: Step, target: int) -> bool:
         return False
     met = [a for a in step.args if (p := program.places.get(seen.get(a, a))) is not None and p.meets(place)]
     return all(row.inplace and a not in seen and program.places[a] == place for a in met)
+
+
+def _write_early(program: Program, begin: int, kept: set[int]) -> None:
+    """Lets the last step that reads what will be overwritten write there already: `0.9 * m`, of `m = 0.9 * m + 0.1 * dw`.
+
+    Its value must have been read when the new one is written, and nothing may look at the place in between.
+    """
+    body, seen = program.body, {*program.roots.values()}
+    reads: dict[int, int] = {}
+    reader: dict[Place, tuple[int, int]] = {}  # place -> the last step so far that reads it, and the register that it reads
+    commits: list[tuple[int, int, int]] = []
+    for index in range(begin, len(body)):
+        step = body[index]
+        read = (step.source,) if isinstance(step, Copy) else step.args
+        written = program.places.get(step.target if isinstance(step, Copy) else step.out)
+        if written in reader and isinstance(step, Step) and TABLE[step.op].inplace:
+            commits.append((index, *reader[written]))
+        reads.update(dict.fromkeys(read, index))
+        reader.update((program.places[r], (index, r)) for r in read if r in program.places)
+    for index, early, target in commits:
+        step = body[early]
+        if not isinstance(step, Step) or not _may_overwrite(program, step, target):
+            continue
+        if step.out not in kept and not seen & {target, step.out} and reads.get(step.out, index) <= index:
+            program.places[step.out] = program.places[target]
 
 
 def _own_stale_views(program: Program) -> None:

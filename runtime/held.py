@@ -11,7 +11,7 @@ import numpy as np
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Plan, Step
-from ..compiler.scratch import BUFFER
+from ..compiler.scratch import BUFFER, Sizes
 from .buffers import ALIGNMENT
 from .expand import expand
 from .kernel import lay_out
@@ -29,7 +29,7 @@ class Held:
 
     arrays: int
     scratch: int
-    lent: dict[tuple[str, int, int], int]
+    lent: dict[tuple[object, ...], int]
 
 
 def held(plan: Plan, sections: Collection[str], rows: int, keep: Collection[int] = (), inputs: bool = True) -> Held:
@@ -91,11 +91,9 @@ def _scratch(program: Program, step: Step, itemsize: int) -> int:
     return found + (views * min(math.prod(shapes[-1]), BUFFER) * itemsize if found else 0)
 
 
-def _lent(program: Program, itemsize: int) -> Iterator[tuple[tuple[str, int, int], int]]:
-    """What `kernels.sum_over` and `kernels.max_over` keep for all who ask."""
+def _lent(program: Program, itemsize: int) -> Iterator[tuple[tuple[object, ...], int]]:
+    """What bound calls keep."""
     for step in program.calls:
-        shape, attrs = cast("tuple[int, ...]", program.values[step.args[0]].shape) if step.args else (), dict(step.attrs)
-        if step.op == "sum" and len(shape) == 2 and attrs["axes"] == (0,) and not attrs["keep"]:
-            yield ("ones", shape[0], itemsize), shape[0] * itemsize
-        if step.op == "max_over" and len(shape) == 2 and attrs["axes"] == (1,) and attrs["keep"]:
-            yield ("starts", *shape), shape[0] * 8
+        row = TABLE[step.op]
+        if row.bound is not None:
+            yield from row.bound.lent([cast("Sizes", program.values[a].shape) for a in step.args], dict(step.attrs), itemsize)

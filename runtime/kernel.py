@@ -6,24 +6,23 @@ making only: f0, f1, ... are functions and v0, v1, ... are what they take.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler.ops import TABLE
-from ..compiler.plan import Attrs, Plan
+from ..compiler.plan import Plan
 from ..compiler.undisturbed import undisturbed
 from .buffers import ALIGNMENT, Layout, assign
 from .expand import expand
 from .init import draw, generator
 from .program import GRADIENTS, MODEL_STATES, PARAMS, Copy, Program, ranges, state_ranges
+from .source import Source
 
 Array = NDArray[Any]
 Look = Callable[[int, int, Array], None]  # of a register of the plan, which piece of it, and its value, as it has just been made
@@ -82,6 +81,7 @@ class Kernel:
     `inputs` given are used as they are, the others are made; the loss, the reports and the registers `keep` can be read
     after a run. Without `reuse` every value has memory of its own. `run` belongs under `np.errstate(all="ignore")`.
     `look` is shown every value that a step makes, before anything writes over it; what is static, when the kernel is built.
+    `independent`: no call whose bits depend on where a row stands takes the place of an operation.
     """
 
     @undisturbed()
@@ -96,6 +96,7 @@ class Kernel:
         inputs: Mapping[str, Array] | None = None,
         workspace: Array | None = None,
         look: Look | None = None,
+        independent: bool = False,
     ) -> None:
         self.dtype = dtype = np.dtype(plan.precision)
         kept = {*keep, plan.loss, *(register for _, register in plan.reports)}
@@ -109,14 +110,17 @@ class Kernel:
         }
         storage = _Storage(self.program, dtype, arrays, self.inputs, self.workspace, self.layout)
         with np.errstate(all="ignore"):
-            self.source, names = _write(self.program, storage, arrays, look)
+            self.source, names = _write(self.program, storage, arrays, look, independent)
         self._storage = storage
         exec(compile(self.source, "<kernel>", "exec"), names)  # made here from numbers, no word of the user's in it
         self.run = cast("Callable[[], None]", names["run"])
 
     def __getitem__(self, register: int) -> Array:
         """The value of a register of the plan after a run; what the update makes for every param comes flat."""
-        pieces = [self._storage.read(r) for r in self.program.pieces.get(register, (register,))]
+        found = self.program.pieces.get(register)
+        if found is None:
+            return self._storage.read(register)
+        pieces = [self._storage.read(r) for r in found]
         return pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0), *(np.atleast_1d(p) for p in pieces)], dtype=self.dtype)
 
 
@@ -142,13 +146,14 @@ class _Storage:
     ) -> None:
         self.dtype = dtype
         self.constants: dict[float, Array] = {}
+        self._views: dict[object, Array] = {}
         self.wide: dict[int, Array] = {}
         self.narrow: dict[int, Array] = {}
         for v in program.values.values():
             shape = cast("tuple[int, ...]", v.shape)
             if v.id in program.places:
                 place = program.places[v.id]
-                self.narrow[v.id] = arrays.flat[place.array][place.start : place.stop].reshape(shape)
+                self.narrow[v.id] = self._only((place, shape), arrays.flat[place.array][place.start : place.stop].reshape(shape))
             elif v.role == "input":
                 self.narrow[v.id] = inputs[v.name]
             elif v.role == "const" or v.role == "symbol":
@@ -157,9 +162,13 @@ class _Storage:
             elif v.id in layout.offsets or v.id in program.own:
                 self.narrow[v.id] = self._cut(workspace, layout.offsets[v.id], shape) if v.id in layout.offsets else np.empty(shape, dtype)
 
+    def _only(self, key: object, view: Array) -> Array:
+        """One object for all that have the same memory and shape: NumPy sees at once that `f(x, y, out=x)` is safe, and of two must find out."""
+        return self._views.setdefault(key, view)
+
     def _cut(self, workspace: Array, offset: int, shape: tuple[int, ...]) -> Array:
         size = int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize
-        return workspace[offset : offset + size].view(self.dtype).reshape(shape)
+        return self._only((offset, shape), workspace[offset : offset + size].view(self.dtype).reshape(shape))
 
     def spread(self, number: Array, shape: tuple[int, ...]) -> Array:
         """A number as an array: a piece of one that all steps share which want it."""
@@ -174,50 +183,9 @@ class _Storage:
         return self.wide[register] if register in self.wide else self.narrow[register]
 
 
-class _Source:
-    """The text of the function as it grows, with the objects that its names stand for."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.names: dict[str, object] = {"__builtins__": {}}
-        self._functions: dict[Any, str] = {}
-        self._values: dict[int, str] = {}
-
-    def call(self, function: Callable[..., Any], args: Iterable[object], out: Array | None, attrs: Attrs = ()) -> None:
-        """One line: `function(*args, out=out, **attrs)`."""
-        operands = [self._value(a) for a in args]
-        if out is not None:
-            operands.append(self._value(out) if positional(function) else f"out={self._value(out)}")
-        operands += [f"{name}={self._value(value)}" for name, value in attrs]
-        if function not in self._functions:
-            self._functions[function] = f"f{len(self._functions)}"
-            self.names[self._functions[function]] = function
-        self.lines.append(f"    {self._functions[function]}({', '.join(operands)})")
-
-    def _value(self, value: object) -> str:
-        if id(value) not in self._values:  # `names` keeps the object, so its id stays its own
-            self._values[id(value)] = f"v{len(self._values)}"
-            self.names[self._values[id(value)]] = value
-        return self._values[id(value)]
-
-
-@cache
-def positional(function: Callable[..., Any]) -> bool:
-    """Whether a ufunc takes `out` by position, which is quicker, without a warning."""
-    if not isinstance(function, np.ufunc):
-        return False
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("error")
-        try:
-            function(*[np.ones((1, 1))] * function.nin, np.ones((1, 1)))
-        except DeprecationWarning:
-            return False
-    return True
-
-
-def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | None) -> tuple[str, dict[str, object]]:
+def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | None, independent: bool) -> tuple[str, dict[str, object]]:
     """The source and its globals; what is static is computed here, and views are made."""
-    source = _Source()
+    source = Source()
     parts = set(program.inner.values())  # of an operation that the plan has as one
     piece = {part: (register, k) for register, parts in program.pieces.items() for k, part in enumerate(parts)} if look else {}
     wide, narrow, dtype, kinds = storage.wide, storage.narrow, storage.dtype, program.kinds
@@ -239,7 +207,9 @@ def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | Non
         if register not in narrow:
             found = wide[register]
             narrow[register] = found if found.dtype == dtype else found.astype(dtype)
-            if kinds[register] == "scalar" and found.dtype != dtype:
+            if kinds[register] == "static":
+                narrow[register].setflags(write=False)
+            elif found.dtype != dtype:
                 source.call(np.copyto, (narrow[register], found), None)
         return narrow[register]
 
@@ -265,14 +235,14 @@ def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | Non
                     for a, r in zip(args, step.args, strict=True)
                 ]
             drawn = (("stream", stream_of(str(attrs["stream"]))),) if row.kind == "random" else step.attrs
-            source.call(function, args, narrow[step.out], drawn)
+            source.step(row, args, narrow[step.out], drawn, independent)
         else:
             shape = cast("tuple[int, ...]", program.values[step.out].shape)
             wide[step.out] = np.empty(shape)
             if kind == "static":
                 function(*args, out=wide[step.out], **attrs)
             else:
-                source.call(function, args, wide[step.out], step.attrs)
+                source.step(row, args, wide[step.out], step.attrs, independent)
         if look is not None and step.out not in parts:
             shown = (*piece.get(step.out, (step.out, 0)), storage.read(step.out))
             if kind == "static":

@@ -80,7 +80,7 @@ def step_parts(plan: Plan, rows: int, settings: Settings) -> Iterator[tuple[str,
     }
     if several:
         kernels["the update"] = held(update_plan(plan), ("update",), 1, keep, False)
-    scratch, lent = 0, dict[tuple[str, int, int], int]()
+    scratch, lent = 0, dict[tuple[object, ...], int]()
     for what, kernel in kernels.items():
         new = {key: count for key, count in kernel.lent.items() if key not in lent}
         yield what, kernel.arrays + sum(new.values()) + max(kernel.scratch - scratch, 0)

@@ -49,7 +49,11 @@ def evaluate(
             out = cast("Callable[..., Array]", row.numpy)(*args, **attrs)
         else:
             out = np.empty(cast("tuple[int, ...]", row.shape([a.shape for a in args], attrs)), dtype)
-            cast("Callable[..., Array]", row.numpy)(*args, out=out, **attrs)
+            calls = row.bound.calls(*args, out=out, **attrs) if row.bound is not None else None
+            if calls is None:
+                cast("Callable[..., Array]", row.numpy)(*args, out=out, **attrs)
+            for function, given in calls or ():
+                function(*given)
         found[step.out] = out
         if look is not None:
             look(step, args, out)

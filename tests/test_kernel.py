@@ -144,7 +144,7 @@ def test_the_source_holds_no_word_of_the_users():
     plan = regression()
     source = Kernel(plan, ("forward", "gradient", "update"), 4, allocate(plan)).source
     words = set(re.findall(r"[A-Za-z_]\w*", source))
-    assert {w for w in words if not re.fullmatch(r"[fv]\d+", w)} == {"def", "run", "out", "axes", "keep"}
+    assert {w for w in words if not re.fullmatch(r"[fv]\d+", w)} <= {"def", "run", "out", "axes", "keep"}
 
 
 def test_a_float32_run_has_no_float64_but_the_scalar_cells():

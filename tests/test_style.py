@@ -34,6 +34,7 @@ LIBRARIES = {  # every dependency, and the only places that may import it
         "__init__.py",
         "compiler/ops",
         "compiler/kernels",
+        "compiler/bound",
     ),  # the op table has a NumPy column
     "pyarrow": ("runtime/parquet.py",),  # an extra
     "narwhals": ("runtime/given.py",),  # an extra

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import mlpc
+from mlpc.runtime.accumulation import take
 from mlpc.runtime.kernel import Kernel, allocate
 
 from .work import Floats, Ints, Work, data, weights
@@ -48,15 +49,14 @@ def prepare(work: Work) -> Callable[[Ints], Floats]:
     for name, value in zip([p.name for p in plan.params], [p for layer in weights(work) for p in layer], strict=True):
         arrays.params[name][...] = value
     kernel = Kernel(plan, SECTIONS, work.batch, arrays)
-    batch, target = kernel.inputs["x"], kernel.inputs["y"]
+    whole = {"x": x, "y": onehot}
     step, run, loss = arrays.symbols["step"], kernel.run, plan.loss
 
     def epoch(order: Ints) -> Floats:
         losses = np.empty(len(order), np.float32)
         with np.errstate(all="ignore"):
             for i, index in enumerate(order):
-                x.take(index, axis=0, out=batch, mode="clip")
-                onehot.take(index, axis=0, out=target, mode="clip")
+                take(kernel, whole, index)
                 step[...] += 1
                 run()
                 losses[i] = kernel[loss]
