@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ..compiler.render.json import numbers
-from ..dsl.diagnostics import fault, printable
+from ..dsl.diagnostics import MlpcError, fault, printable
 from ..loading import load, load_copy, load_folds
 from ..model import Model
 from ..runtime.atomic import sweep, write_file
 from ..runtime.checkpoint import Found, newest
 from ..runtime.identity import identity, other_environment, reads_length, refuse_another
 from ..runtime.kernel import Array
-from ..runtime.run_folder import RUN, SETTINGS, SOURCE
+from ..runtime.run_folder import RUN, SETTINGS, SOURCE, refuse_several
 from ..runtime.threads import suitable
 from ..runtime.watch import refuse_unknown
 from ..runtime.weights import digest
@@ -59,10 +59,11 @@ class Begun:
 
 
 def refuse_what_was_not_begun(folder: Path) -> None:
-    """MlpcError E0505 for a folder that is not a run's, E0507 for one fold of several."""
+    """MlpcError E0505 for a folder that is not a run's."""
     if not folder.is_dir():
         raise fault("E0505", None, f"{folder} is not the folder of a run", "mlpc run FILE  makes one, and says which")
     if not (folder / SETTINGS).exists():
+        refuse_several(folder, f"{folder} has no {SETTINGS}")
         raise fault("E0505", None, f"{folder} has no {SETTINGS}: no run was begun in it", "mlpc run FILE  makes such a folder")
 
 
@@ -78,9 +79,9 @@ def asked(args: argparse.Namespace, folder: Path, of_folds: bool = False) -> Ask
         message = f"{folder} is fold {told['fold']} of {told['folds']}, which go on together"
         raise fault("E0507", None, message, f"mlpc run --resume {folder.parent}")
     place = Path(args.file or told["file"])
+    moved = f"mlpc run FILE --resume {args.resume}  with FILE where the model is now"
     if not place.parent.is_dir():
-        message = f"the folder of its model, {place.parent}, is not there, and its data is read from there"
-        raise fault("E0507", None, message, f"mlpc run FILE --resume {args.resume}  with FILE where the model is now")
+        raise fault("E0507", None, f"the folder of its model, {place.parent}, is not there, and its data is read from there", moved)
     root, folds = args.data_root or told["data_root"], told["folds"] or 0
     words = _latest((*told["overrides"], *overrides_of(args)))
 
@@ -91,7 +92,12 @@ def asked(args: argparse.Namespace, folder: Path, of_folds: bool = False) -> Ask
     if args.file:
         models = load_folds(place, folds, words, data_root=root) if folds else (load(place, words, data_root=root),)
     else:
-        models = copy(words)
+        try:
+            models = copy(words)
+        except MlpcError as error:
+            if place.exists() or error.diagnostics[0].code != "E0401":
+                raise
+            raise fault("E0507", None, f"its model, {place}, is not there, and its data neither", moved) from None
     tell(models[0])
     _note_edited(place, folder / told["source"])
     before = {name: value for name in KEPT if not getattr(args, name) and (value := told[name])}

@@ -83,6 +83,7 @@ class Record:
 def record(path: Path) -> Record:
     """The record of a run's folder. MlpcError E0505 if it is none or damaged, OSError if it cannot be read."""
     if not is_run(path):
+        run_folder.refuse_several(path, f"{path} has no {run_folder.SETTINGS}")
         found = "is a file" if path.is_file() else f"has no {run_folder.SETTINGS}" if path.is_dir() else "does not exist"
         raise fault("E0505", None, f"{path} {found}, and the folder of a run was needed", "mlpc runs  lists those in runs/")
     history = run_folder.history_in(path)

@@ -131,13 +131,18 @@ def flat(entry: Entry) -> dict[str, float]:
 def weights_in(path: Path) -> Path:
     """The file of weights that a path means, which is a run's folder or the file itself. MlpcError E0505 for a folder without one."""
     if path.is_dir() and not (path / WEIGHTS).exists():
+        refuse_several(path, f"{path} has no {WEIGHTS}")
         begun = (path / SETTINGS).exists()
-        within = next((place.parent for place in sorted(path.glob(f"*/{WEIGHTS}"))), None)
-        message = f"{path} has no {WEIGHTS}" + (": its training has not ended" if begun else ": it holds several runs" if within else "")
-        raise fault(
-            "E0505", None, message, f"name one of them: {within}" if within else "" if begun else "name the folder of a run: runs/iris-1"
-        )
+        message = f"{path} has no {WEIGHTS}" + (": its training has not ended" if begun else "")
+        raise fault("E0505", None, message, "" if begun else "name the folder of a run: runs/iris-1")
     return path / WEIGHTS if path.is_dir() else path
+
+
+def refuse_several(path: Path, message: str) -> None:
+    """MlpcError E0505 with the message for a folder that holds the folders of several runs, and none itself."""
+    within = next((place.parent for place in sorted(path.glob(f"*/{SETTINGS}"))), None) if not (path / SETTINGS).exists() else None
+    if within is not None:
+        raise fault("E0505", None, f"{message}: it holds several runs", f"name one of them: {within}")
 
 
 def history_in(path: Path) -> tuple[dict[str, Any], ...]:

@@ -241,6 +241,10 @@ def test_a_line_a_fold_mean_and_sd_and_a_folder_each(tmp_path: Path, ask: Any) -
     assert status == 1 and "E0507" in err and "is fold 2 of 3, which go on together" in err and "--resume runs/model-1 " in err
     with pytest.raises(MlpcError, match="holds several runs"):
         mlpc.load_run("runs/model-1")
+    status, _, err = ask("report", "runs/model-1")
+    assert (
+        status == 1 and "runs/model-1 has no settings.json: it holds several runs" in err and "name one of them: runs/model-1/fold-1" in err
+    )
 
 
 def test_json_says_the_same(tmp_path: Path, ask: Any) -> None:
