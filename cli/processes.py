@@ -19,7 +19,7 @@ from ..runtime.run_folder import flat
 from .grid import Combination
 
 ASKED = 0.2  # seconds between two looks at whether it is to stop
-DONE, STOPPED, NOT_BEGUN = 0, (130, 143), -1
+DONE, STOPPED, NOT_BEGUN = 0, (129, 130, 143), -1
 NUMBERS = ("loss", "metrics", "mean", "sd")  # of the document, in which JSON has words for what is not finite
 
 

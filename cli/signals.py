@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM while a training runs: the first is a wish to stop, for which it first saves; the second ends it at once."""
+"""Ctrl-C, SIGTERM and SIGHUP while a training runs: the first is a wish to stop, for which it first saves; the second ends it at once.
+
+A terminal that is closed may send SIGHUP twice, by the system and by the shell: after one, others are passed over.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP else []))
 
 
 def name_of(number: int) -> str:
     """What a person calls the signal."""
-    return "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
 class Wish:
@@ -41,7 +45,11 @@ def wish_to_stop() -> Generator[Wish]:
 
     def note(number: int, frame: FrameType | None) -> None:
         wish.number = number
+        handler = before[number]
         restore()
+        if number == HANGUP:
+            before[number] = handler
+            signal.signal(number, signal.SIG_IGN)
         if number == signal.SIGINT:
             with suppress(OSError):  # not print, which may be in the middle of a line
                 os.write(2, b"\nstopping after this batch; Ctrl-C again stops at once\n" if os.isatty(2) else b"")

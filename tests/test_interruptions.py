@@ -182,7 +182,9 @@ def test_system_calls_that_fail(folder, capsys, needs, call, fault) -> None:
         shutil.rmtree(out, ignore_errors=True)
 
 
-@pytest.mark.parametrize(("number", "status", "word"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("number", "status", "word"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "SIGHUP")]
+)
 def test_a_signal_stops_a_run_within_a_batch_and_saves(folder, capsys, number, status, word) -> None:
     expected = whole(capsys)
     process = begin("run", "m.mlp", "--out", "r", seconds=0.05)
@@ -216,6 +218,9 @@ def test_a_signal_stops_the_folds_and_they_go_on_together(folder, ask) -> None:
     ask("run", "m.mlp", "--folds", "3", "--out", "whole")
     process = begin("run", "m.mlp", "--folds", "3", "--out", "r", seconds=0.01)
     wait_for(process, "     1 ")  # the line of the first fold
+    deadline = time.monotonic() + 30
+    while not (Path("r/fold-2/history.jsonl").exists() and Path("r/fold-2/history.jsonl").stat().st_size):
+        assert time.monotonic() < deadline
     process.send_signal(signal.SIGINT)
     status, err = ended(process)
     match = re.fullmatch(
@@ -306,6 +311,12 @@ def test_signals_are_noted_once_and_then_are_what_they_were() -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+    hangup = signal.getsignal(signal.SIGHUP)
+    with wish_to_stop() as wish:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)  # by the system and by the shell
+        assert wish.number == signal.SIGHUP
+    assert signal.getsignal(signal.SIGHUP) == hangup
     ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup has it
     try:
         with wish_to_stop() as wish:
