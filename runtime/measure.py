@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..compiler.plan import Plan
+from ..compiler.row_products import by_row
 from ..compiler.rowwise import parts
 from ..compiler.undisturbed import undisturbed
-from .chunks import HEIGHTS, Chunks
+from .chunks import HEIGHT, Chunks
 from .expand import expand
 from .kernel import Array, Arrays, Kernel, lay_out
 
@@ -68,9 +69,9 @@ def measuring_bytes(evaluation: Plan, rows: int) -> int:
     found, itemsize = parts(evaluation), np.dtype(evaluation.precision).itemsize
     shapes = {v.id: v.shape for v in found.rows.values}
     of_a_row = sum(math.prod(_sizes(shapes[r])) for r in found.carried if r not in evaluation.inputs)
-    inputs = sum(math.prod(_sizes(shapes[r])) for r in found.rows.inputs) * HEIGHTS[0]
+    inputs = sum(math.prod(_sizes(shapes[r])) for r in found.rows.inputs) * HEIGHT
     results = {evaluation.loss, *(register for _, register in evaluation.reports)}
-    chunk = lay_out(expand(found.rows, ("forward",), HEIGHTS[0], found.carried), itemsize).arena_bytes
+    chunk = lay_out(expand(by_row(found.rows), ("forward",), HEIGHT, found.carried), itemsize).arena_bytes
     rest = lay_out(expand(found.rest, ("forward",), rows, results), itemsize).arena_bytes
     return chunk + rest + (of_a_row * rows + inputs) * itemsize
 

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 import mlpc
-from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Plan
 from mlpc.compiler.rowwise import parts, reads
-from mlpc.runtime import chunks
-from mlpc.runtime.chunks import HEIGHTS, Chunks, place_independent
+from mlpc.runtime.chunks import HEIGHT, Chunks
 from mlpc.runtime.init import draw
 from mlpc.runtime.kernel import Array, Arrays, Kernel, allocate
 from mlpc.runtime.measure import Measures, measuring_bytes
@@ -48,7 +46,7 @@ def whole(plan: Plan, arrays: Arrays, data: dict[str, Array]) -> dict[int, Array
 
 
 @pytest.mark.parametrize("file", MODELS, ids=lambda f: f.stem)
-@pytest.mark.parametrize("rows", [1, 95, 96, 97, 250])
+@pytest.mark.parametrize("rows", [1, HEIGHT - 1, HEIGHT, HEIGHT + 1, 250])
 def test_a_split_in_chunks_has_the_loss_and_the_metrics_of_the_whole_plan(file: Path, rows: int) -> None:
     model = mlpc.load(file)
     plan = model.compilation.evaluation
@@ -118,64 +116,8 @@ def test_a_row_has_the_same_bits_at_any_place_and_beside_any_others(file: Path) 
         order = rng.permutation(rows)
         assert predicted(order) == b"".join(bits[i] for i in order)
         assert predicted(np.arange(150, rows)) == b"".join(bits[150:])
-        for i in (0, 1, 95, 96, 199):
+        for i in (0, 1, HEIGHT - 1, HEIGHT, 199):
             assert predicted(np.array([i])) == bits[i]
-
-
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("size", [(1, 1), (3, 1), (4, 16), (64, 10), (100, 300), (257, 1), (1000, 193)])
-def test_products_are_steady_at_the_height_that_is_chosen(precision: str, size: tuple[int, int]) -> None:
-    """An oracle of its own: each row multiplied where it stands, and again where all others are other numbers."""
-    k, m = size
-    with pinned(1):
-        rows = next(h for h in HEIGHTS if h == 1 or chunks.steady(precision, h, k, m))
-        rng = np.random.default_rng(k)
-        row, b = rng.normal(size=k).astype(precision), rng.normal(size=(k, m)).astype(precision)
-        found = set[bytes]()
-        for place in range(rows):
-            a = rng.normal(size=(rows, k)).astype(precision)
-            a[place] = row
-            found.add((a @ b)[place].tobytes())
-    assert len(found) == 1
-    assert rows >= 24, "this BLAS leaves only small chunks: slow, not wrong"
-
-
-def test_a_blas_whose_edges_differ_gets_smaller_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def edges(a: Array, b: Array, out: Array) -> Array:
-        np.matmul(a, b, out=out)
-        out[len(a) - len(a) % 16 :] *= 1 + 2**-50  # the rows after the last full tile
-        return out
-
-    assert [place_independent(edges, "float64", h, 5, 4) for h in (96, 48, 24, 8, 16)] == [True, True, False, True, True]
-    plan = mlpc.load(MODELS[3]).prediction
-    monkeypatch.setattr(chunks, "steady", lambda *_: False)
-    assert chunks.height(plan) == 1
-
-
-@pytest.mark.parametrize("name", [n for n, op in TABLE.items() if op.kind in {"elementwise", "rowwise"} and op.numpy is not None])
-@pytest.mark.parametrize("precision", [np.float64, np.float32])
-def test_every_operation_by_row_gives_a_row_the_same_bits_at_any_place(name: str, precision: type) -> None:
-    """Loops over several numbers at once have edges too; neighbours are hard numbers, for which some take another way."""
-    op = TABLE[name]
-    if op.library:
-        pytest.importorskip(op.library)
-    example, attrs = cast("tuple[tuple[Any, ...], dict[str, Any]]", op.example)
-    rng = np.random.default_rng(1)
-    rows, width = 96, 1 if name == "onehot" else 5
-    hard = np.array([0.0, -0.0, 1e300, -1e300, 1e-310, np.inf, -np.inf, np.nan, 1e5, -1e5, 710.0, -745.0]).astype(np.float64)
-    with np.errstate(all="ignore"):
-        operands = [rng.uniform(0.1, 3, (rows, width)).astype(precision) for _ in example]
-        others = [rng.choice(hard, (rows, width)).astype(precision) for _ in example]
-        wide = (rows, cast("int", op.shape([(rows, width)] * len(example), attrs)[1]))
-        expected = np.empty(wide, precision)
-        cast("Any", op.numpy)(*operands, out=expected, **attrs)
-        for shift in (1, 2, 3, 7, 50):
-            mixed = [o.copy() for o in others]
-            for mine, x in zip(mixed, operands, strict=True):
-                mine[::3] = np.roll(x, shift, axis=0)[::3]
-            found = np.empty(wide, precision)
-            cast("Any", op.numpy)(*mixed, out=found, **attrs)
-            assert found[::3].tobytes() == np.roll(expected, shift, axis=0)[::3].tobytes(), (name, shift)
 
 
 def test_memory_for_measuring_grows_with_the_numbers_carried_and_not_with_the_widths() -> None:

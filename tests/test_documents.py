@@ -13,7 +13,7 @@ regenerate = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(regenerate)
 
 TIME = re.compile(r"[0-9.]+ s\b")
-FREE = re.compile(r"[0-9.]+ .?B of [0-9.]+ .?B that are free")  # the chunks of a measurement are as high as the CPU's BLAS allows
+FREE = re.compile(r"[0-9.]+ .?B of [0-9.]+ .?B that are free")  # as the machine is
 HASH = re.compile(r"\b[0-9a-f]{64}\b")
 NEAR = re.compile(r"(agree|at worst) to [0-9]e-[0-9]+( \(.*\))?")
 DATE = re.compile(r"\b20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9:]{8}\b")
