@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import random
 import re
 import shutil
@@ -201,6 +202,23 @@ def test_a_signal_stops_a_run_within_a_batch_and_saves(folder, capsys, number, s
     assert not Path("r", "weights.safetensors").exists()
     assert main(match[3].split()[1:]) == 0
     assert f"   goes on after step {match[1]}\n" in capsys.readouterr().out
+    assert contents("r") == expected
+
+
+def test_a_terminal_that_is_closed_loses_nothing(folder, capsys) -> None:
+    expected = whole(capsys)
+    process, terminal = pty.fork()
+    if process == 0:
+        code = SLOW.replace("SECONDS", "0.05") + COMMAND
+        os.execv(sys.executable, [sys.executable, "-c", code, "run", "m.mlp", "--out", "r"])
+    seen = b""
+    while b"epoch 2/40" not in seen:
+        seen += os.read(terminal, 4096)
+    os.close(terminal)
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    assert status in (129, 74)  # 74: nobody is there to be told
+    assert len(list(Path("r").glob("checkpoint-*.bin"))) == 1
+    assert main(["run", "--resume", "r"]) == 0
     assert contents("r") == expected
 
 
