@@ -24,6 +24,7 @@ from .runtime import fitted, given, run_folder, sources, weights
 from .runtime.data import Dataset, read, read_folds
 from .runtime.link import linked
 from .runtime.selection import without
+from .runtime.table import ENDINGS
 
 Reading = Callable[[Program, frozenset[str], int], tuple[Dataset, ...]]  # of a program, its targets and its seed
 
@@ -104,6 +105,10 @@ def _in_file(
 ) -> tuple[Model, ...]:
     began = time.perf_counter()
     place = Path(path)
+    if place.suffix.lower() in ENDINGS:
+        raise fault(
+            "E0502", None, f"{place} is a table, and the model was needed that reads it", f"mlpc new {place} --target COLUMN  writes one"
+        )
     root = Path(data_root) if data_root is not None else None
     overrides = tuple(overrides)
     program = override(_whole(read_file(place), place.name, place, place.parent, root), overrides)

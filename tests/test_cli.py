@@ -422,3 +422,10 @@ def test_the_facts_of_prediction_are_those_of_its_values(ask) -> None:
         _, out, _ = ask("plan", IRIS, option, "--facts")
         assert [line.split()[0] for line in out.split("\nfacts\n")[1].splitlines()] == names
         assert list(json.loads(ask("plan", IRIS, option, "--json")[1])["facts"]) == names
+
+
+def test_a_table_in_place_of_a_model(ask) -> None:
+    status, out, err = ask("run", "data/IRIS.csv")
+    assert (status, out) == (1, "")
+    assert "error[E0502]" in err and "data/IRIS.csv is a table, and the model was needed that reads it" in err
+    assert "hint: mlpc new data/IRIS.csv --target COLUMN  writes one" in err
