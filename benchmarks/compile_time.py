@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import mlpc
 from mlpc.compiler.render.text import plan_text
-from mlpc.model import Model
 from mlpc.runtime import memory
 from mlpc.runtime.init import draw
 from mlpc.runtime.kernel import allocate
@@ -108,7 +108,7 @@ class Timed:
         return self.total / self.lines * 1000
 
 
-def measure(kind: str, load: Callable[[], Model], times: int) -> Timed:
+def measure(kind: str, load: Callable[[], Any], times: int) -> Timed:
     """The fastest of some."""
     found: list[Timed] = []
     for _ in range(times):

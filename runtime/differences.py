@@ -37,7 +37,7 @@ def compare(forward: Forward, params: Draw, shown: Mapping[int, Array], wanted: 
     flops = {step.out: line.flops / len(line.steps) for line in plan.forward for step in line.steps}
     found: dict[int, Comparison] = {}
     for line in lines:
-        cost = EVALUATIONS * sum(CALL + flops[step.out] for step in forward.after(along[line.value]))
+        cost = EVALUATIONS * sum(CALL + flops[step.out] for step in forward.after((along[line.value],)))
         most = max(1, min(ENTRIES, int(BUDGET / len(lines) / max(cost, 1))))
         found[line.value] = _compared(plan, line, point, along[line.value], shown[line.value], most, forward.seed)
     return found
@@ -56,7 +56,7 @@ def _compared(plan: Plan, line: Line, point: Point, register: int, shown: Array,
     for index in chosen.tolist():
         u = np.zeros(shown.size)
         u[index] = 1
-        verdict = measured(line.target, point, register, gradient, u.reshape(shown.shape), scale)
+        verdict = measured(line.target, point, {register: u.reshape(shown.shape)}, float(gradient.flat[index]), scale)
         if verdict.verdict == UNKNOWN:
             why = why or verdict.why
             continue

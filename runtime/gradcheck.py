@@ -1,5 +1,10 @@
 """Are the gradients right? Every param's beside central differences of the loss, along random directions, at two step sizes.
 
+A slope that has been found right stands for all that comes after it: a difference runs from a value to the next ones whose slopes
+are known, so that the work grows as the plan does. The slopes are judged from the loss backwards, and at the end one difference of the
+loss itself, along all params at once, holds them together; if that disagrees, every difference runs as far as the loss, as it does before
+a param is called wrong.
+
 A difference across a kink judges nothing: the outcomes of all comparisons must be the same at both ends and in the middle,
 else the step shrinks, and then the params move. What could not be judged so is said to be so, never that it is right.
 """
@@ -7,7 +12,7 @@ else the step shrinks, and then the params move. What could not be judged so is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +40,10 @@ SHARP = 1e-3  # a measurement judges if its own error is at most this share of t
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One param: slopes along the worst direction, by its gradient and by differences at the two steps `h`; `why` it is not judged."""
+    """One param: slopes along the worst direction, by its gradient and by differences at the two steps `h`; `why` it is not judged.
+
+    `is_sharp`: the differences tell the slope from its neighbours, and not only that it is lost in rounding.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -44,6 +52,7 @@ class Verdict:
     measured: tuple[float, float] = (math.nan, math.nan)
     h: tuple[float, float] = (math.nan, math.nan)
     why: str = ""
+    is_sharp: bool = False
 
     @property
     def differences(self) -> tuple[float, float]:
@@ -89,10 +98,14 @@ def check(plan: Plan, dataset: Dataset, settings: Settings) -> Report:
             at = _moved(start, plan, share, settings.seed, number)
             point = forward.point(at)
             slopes, odd = _gradients(forward, at, point)
-            for p in waiting:
-                found = _judged(p, point, slopes[p.name], settings.seed)
-                if p.name not in verdicts or found.verdict != UNKNOWN:
-                    verdicts[p.name] = found
+            _learn(plan, point, settings.seed)
+            found = {p.name: _judged(p, point, slopes[p.name], settings.seed) for p in waiting}
+            together = _holds_together(plan, point, slopes, found, settings.seed)
+            whole = point.whole()
+            doubtful = [p for p in waiting if not together or found[p.name].verdict == WRONG]
+            found |= {p.name: _judged(p, whole, slopes[p.name], settings.seed) for p in doubtful}
+            point = point if together else whole
+            verdicts |= {name: v for name, v in found.items() if name not in verdicts or v.verdict != UNKNOWN}
             if blamed is None and any(v.verdict == WRONG for v in verdicts.values()):
                 blamed = odd or _first_wrong(plan, point, verdicts, settings.seed)
     line, why = blamed or (None, "")
@@ -129,11 +142,32 @@ def _same(a: Draw, b: Draw) -> bool:
     return bool(np.allclose(a, b, rtol=1e-9, atol=1e-12 * scale, equal_nan=True))
 
 
+def _learn(plan: Plan, point: Point, seed: int) -> None:
+    """Adds the slopes along values that are right to those that are known, from the loss backwards: the order of the gradient's lines."""
+    params = {p.value for p in plan.params}
+    along = sources(plan)
+    for line in plan.gradient:
+        register = along.get(line.value)
+        if register is not None and register not in params and register not in point.slopes:
+            gradient = point.values[line.value]
+            checks = [measured(line.target, point, {register: u}, _along(gradient, u)) for u in _directions(gradient.shape, seed, line.id)]
+            if all(v.verdict == RIGHT and v.is_sharp for v in checks):
+                point.slopes[register] = gradient
+
+
+def _holds_together(plan: Plan, point: Point, slopes: dict[str, Draw], found: dict[str, Verdict], seed: int) -> bool:
+    """Whether a difference of the loss along all params that are right is what their slopes come to, as far as it can be judged."""
+    right = [p for p in plan.params if p.count and p.name in found and found[p.name].verdict == RIGHT]
+    directions = {p.value: u for p in right for u in [next(_directions(p.shape, seed, f"all {p.name}"))]}
+    slope = sum(_along(slopes[p.name], directions[p.value]) for p in right)
+    return not right or measured("all", point.whole(), directions, slope).verdict != WRONG
+
+
 def _judged(p: ParamSpec, point: Point, gradient: Draw, seed: int) -> Verdict:
     """The worst of some directions: wrong before not judged before right, then the larger difference."""
     if not p.count:
         return Verdict(p.name, p.shape, RIGHT, 0.0, (0.0, 0.0), why="it has no numbers")
-    found = [measured(p.name, point, p.value, gradient, u) for u in _directions(p.shape, seed, p.name)]
+    found = [measured(p.name, point, {p.value: u}, _along(gradient, u)) for u in _directions(p.shape, seed, p.name)]
     order = (RIGHT, UNKNOWN, WRONG)
     return max(found, key=lambda v: (order.index(v.verdict), max(v.differences)))
 
@@ -146,22 +180,26 @@ def _directions(shape: tuple[int, ...], seed: int, name: str) -> Iterator[Draw]:
         yield u / max(float(np.sqrt(np.sum(u**2))), 1e-300)
 
 
-def measured(name: str, point: Point, register: int, gradient: Draw, u: Draw, scale: float = 0.0) -> Verdict:
-    """The slope of the loss along `u` from the value of a register, at the first pair of steps that can judge it.
+def _along(gradient: Draw, u: Draw) -> float:
+    """The slope in a direction."""
+    return float(np.sum(gradient * u))
+
+
+def measured(name: str, point: Point, directions: Mapping[int, Draw], slope: float, scale: float = 0.0) -> Verdict:
+    """A slope of the loss in a direction from the values of some registers, at the first pair of steps that can judge it.
 
     `scale`: a slope so large counts as large, so that a smaller one need not be known as well in proportion to itself.
     """
-    shape = point.values[register].shape
-    slope = float(np.sum(gradient * u))
+    shape = next(iter(directions.values())).shape
     if not math.isfinite(point.loss):
         return Verdict(name, shape, UNKNOWN, slope, why=f"the loss is {point.loss} here")
     if not math.isfinite(slope) and point.singular:
         return Verdict(name, shape, UNKNOWN, slope, why=f"a derivative is infinite here, in {point.singular}")
-    size = max(1.0, _rms(point.values[register]))
+    size = max(1.0, *(_rms(point.values[register]) for register in directions))
     last = Verdict(name, shape, UNKNOWN, slope)
     for pair in PAIRS:
         h = (pair[0] * size, pair[1] * size)
-        ends = [point.difference(register, u, step) for step in h]
+        ends = [point.difference(directions, step) for step in h]
         if any(e is None for e in ends):
             last = replace(last, h=h, why=last.why or "a comparison turns out otherwise however near: a kink or a jump")
             continue
@@ -173,18 +211,19 @@ def measured(name: str, point: Point, register: int, gradient: Draw, u: Draw, sc
             last = replace(last, why="the loss is not finite near here")
         elif abs(slope - fine) <= error:
             flat = h[1] >= FLAT and max(abs(coarse), abs(fine), abs(slope)) <= noise
-            if flat or error <= SHARP * max(abs(fine), abs(slope), scale):
-                return replace(last, verdict=RIGHT, why="")
+            sharp = error <= SHARP * max(abs(fine), abs(slope), scale)
+            if flat or sharp:
+                return replace(last, verdict=RIGHT, why="", is_sharp=sharp)
         elif far <= FAR:  # rounding within the loss may be more than its last bits tell: see how the slopes scatter
-            error += 10 * _scatter(point, register, u, h[1])
+            error += 10 * _scatter(point, directions, h[1])
             if not abs(slope - fine) <= error and error <= SHARP * max(abs(fine), abs(slope)):
                 return replace(last, verdict=WRONG, why="")  # so is a gradient that is not a number
     return last
 
 
-def _scatter(point: Point, register: int, u: Draw, h: float) -> float:
+def _scatter(point: Point, directions: Mapping[int, Draw], h: float) -> float:
     """How far slopes at nearly the same step lie apart."""
-    found = [point.difference(register, u, h * share) for share in (1.0, 0.97, 0.93, 0.88)]
+    found = [point.difference(directions, h * share) for share in (1.0, 0.97, 0.93, 0.88)]
     slopes = [d.slope for d in found if d is not None]
     return max(slopes) - min(slopes) if len(slopes) > 1 else math.inf
 
@@ -204,8 +243,8 @@ def _first_wrong(plan: Plan, point: Point, verdicts: dict[str, Verdict], seed: i
         found = UNKNOWN
         if line.value in along:
             register = along[line.value]
-            shape = point.values[register].shape
-            checks = [measured(line.target, point, register, point.values[line.value], u) for u in _directions(shape, seed, line.id)]
+            gradient = point.values[line.value]
+            checks = [measured(line.target, point, {register: u}, _along(gradient, u)) for u in _directions(gradient.shape, seed, line.id)]
             found = WRONG if any(v.verdict == WRONG for v in checks) else RIGHT if all(v.verdict == RIGHT for v in checks) else UNKNOWN
         if found == WRONG:
             doubtful = [name for name in line.needs if name in unsure]

@@ -1,13 +1,15 @@
-"""The loss as a function of one of its values: the forward lines run again from that value on.
+"""The loss as a function of some of its values: the forward lines run again from these on.
 
-Beside every number it keeps an outcome for each operation that jumps or bends: which side a comparison fell on, which
+They run as far as the loss, or as values along which its slope is known: what such a value does to the loss from there on is
+its change times the slope. Beside every number it keeps an outcome for each operation that jumps or bends: which side a comparison fell on, which
 operand a maximum took. Two runs with the same outcomes lie on one smooth piece.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -39,32 +41,82 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Reach:
+    """The steps from some values on, those of their results at which a slope is known, and the `size` whose last bits rounding moves."""
+
+    steps: tuple[Step, ...]
+    ends: tuple[int, ...]
+    size: float
+
+    def read(self, values: Mapping[int, Array]) -> dict[int, Array]:
+        """Of these values the ones that the steps read."""
+        return {a: values[a] for step in self.steps for a in step.args if a in values}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """All values of forward and gradient lines at some params, by register. A rounding error moves the loss by `size` times epsilon."""
+    """All values of forward and gradient lines at some params, by register.
+
+    `slopes`: registers along which the slope of the loss is known -> that slope; of the loss itself it is 1.
+    """
 
     forward: Forward
     values: dict[int, Array]
     loss: float
-    size: float
+    slopes: dict[int, Array]
+    _reaches: dict[tuple[int, ...], tuple[int, Reach]] = field(default_factory=dict[tuple[int, ...], "tuple[int, Reach]"])
 
-    def difference(self, register: int, direction: Draw, h: float) -> Difference | None:
-        """(loss(v + h u) - loss(v - h u)) / 2h for the value v of a register; None if a comparison turns out otherwise on the way."""
-        steps = self.forward.after(register)
-        here = [side(step, self.values) for step in steps if TABLE[step.op].discrete]
-        losses: list[float] = []
-        bent = {a for s in steps if s.op not in STRAIGHT for a in s.args}
-        far = 0.0
+    def difference(self, directions: Mapping[int, Draw], h: float) -> Difference | None:
+        """(loss(v + h u) - loss(v - h u)) / 2h for the values v of some registers; None if a comparison turns out otherwise on the way."""
+        reach = self._reach(tuple(directions))
+        discrete = [step for step in reach.steps if TABLE[step.op].discrete]
+        here = [side(step, self.values) for step in discrete]
+        changes: list[float] = []
+        bent = {a for s in reach.steps if s.op not in STRAIGHT for a in s.args}
+        far, size = 0.0, reach.size
         for sign in (h, -h):
-            moved = dict(self.values)
-            moved[register] = self.values[register] + sign * direction
-            found = evaluate(steps, moved, self.forward.rows, self.forward.seed)
-            there = [side(step, found) for step in steps if TABLE[step.op].discrete]
+            moved = reach.read(self.values) | {r: self.values[r] + sign * u for r, u in directions.items()}
+            found = evaluate(reach.steps, moved, self.forward.rows, self.forward.seed)
+            there = [side(step, found) for step in discrete]
             if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(here, there, strict=True)):
                 return None
             far = max([far, *(float(np.max(np.abs(found[r] - self.values[r]), initial=0.0)) for r in bent)])
-            losses.append(float(found[self.forward.plan.loss]))
-        size = max(abs(losses[0]), abs(losses[1]), self.size)
-        return Difference((losses[0] - losses[1]) / (2 * h), 10 * EPSILON * size / h, far)
+            changes.append(self._change(reach, found))
+            size = max(size, sum(float(np.sum(np.abs(self.slopes[r] * found[r]))) for r in reach.ends))
+        return Difference((changes[0] - changes[1]) / (2 * h), 10 * EPSILON * size / h, far)
+
+    def whole(self) -> Point:
+        """The same, with no slope known but that of the loss."""
+        loss = self.forward.plan.loss
+        return Point(self.forward, self.values, self.loss, {loss: self.slopes[loss]})
+
+    def _change(self, reach: Reach, found: Mapping[int, Array]) -> float:
+        """How far the loss moves when the values at the ends are these."""
+        return sum(float(np.sum(self.slopes[r] * (found[r] - self.values[r]))) for r in reach.ends)
+
+    def _reach(self, registers: tuple[int, ...]) -> Reach:
+        """What some values reach, with how far the loss moves if every operation on the way is off by a small random share, over that share."""
+        known, reach = self._reaches.get(registers, (0, None))
+        if reach is None or known != len(self.slopes):
+            steps = self.forward.after(registers, self.slopes)
+            ends = tuple(step.out for step in steps if step.out in self.slopes)
+            reach = Reach(tuple(steps), ends, 0.0)
+            reach = replace(reach, size=self._rounding(reach))
+            self._reaches[registers] = (len(self.slopes), reach)
+        return reach
+
+    def _rounding(self, reach: Reach) -> float:
+        random = generator(0, "check:rounding")
+        moved = 0.0
+        for _ in range(NUDGES):
+            found = reach.read(self.values)
+            for step in reach.steps:
+                row = TABLE[step.op]
+                out = evaluate([step], {a: found[a] for a in step.args}, self.forward.rows, self.forward.seed)[step.out]
+                exact = row.discrete or row.kind in {"view", "move"}
+                found[step.out] = out if exact else out * (1 + NUDGE * random.standard_normal(out.shape))
+            moved = max(moved, abs(self._change(reach, found)) / NUDGE)
+        return moved if np.isfinite(moved) else 0.0
 
     @property
     def singular(self) -> str:
@@ -92,7 +144,8 @@ class Forward:
     rows: int
     seed: int = 0
     given: Mapping[int, Array] = field(default_factory=dict[int, Array])
-    _after: dict[int, list[Step]] = field(default_factory=dict[int, "list[Step]"])
+    _steps: list[Step] = field(default_factory=list[Step])
+    _readers: dict[int, list[int]] = field(default_factory=dict[int, "list[int]"])  # register -> which of these steps read it
 
     def point(self, params: Draw) -> Point:
         """Everything at these params, flat in order of declaration."""
@@ -108,38 +161,34 @@ class Forward:
         for s, (start, stop) in zip(self.plan.model_states, state_ranges(self.plan), strict=True):
             values[s.value] = states[start:stop].reshape(s.shape)
         values = evaluate(self.steps("forward", "gradient"), values | dict(self.given), self.rows, self.seed)
-        loss = float(values[self.plan.loss])
-        return Point(self, values, loss, max(abs(loss), self._rounding(values, loss)))
-
-    def _rounding(self, values: dict[int, Array], loss: float) -> float:
-        """How far the loss moves if every operation is off by a small random share of its result, over that share."""
-        random = generator(0, "check:rounding")
-        moved = 0.0
-        for _ in range(NUDGES):
-            found = dict(values)
-            for step in self.steps("forward"):
-                row = TABLE[step.op]
-                out = evaluate([step], {a: found[a] for a in step.args}, self.rows, self.seed)[step.out]
-                exact = row.discrete or row.kind in {"view", "move"}
-                found[step.out] = out if exact else out * (1 + NUDGE * random.standard_normal(out.shape))
-            moved = max(moved, abs(float(found[self.plan.loss]) - loss) / NUDGE)
-        return moved if np.isfinite(moved) else 0.0
+        return Point(self, values, float(values[self.plan.loss]), {self.plan.loss: np.ones(())})
 
     def steps(self, *sections: str) -> list[Step]:
         """The steps of some sections whose result is not given."""
         return [step for step in self.plan.steps(*sections) if step.out not in self.given]
 
-    def after(self, register: int) -> list[Step]:
-        """The forward steps that a value reaches, in the order they run."""
-        if register not in self._after:
-            reached = {register}
-            steps: list[Step] = []
-            for step in self.steps("forward"):
-                if step.out != register and any(a in reached for a in step.args):
-                    reached.add(step.out)
-                    steps.append(step)
-            self._after[register] = steps
-        return self._after[register]
+    def after(self, registers: Iterable[int], ends: Container[int] = ()) -> list[Step]:
+        """The forward steps that some values reach, in the order they run; what `ends` has is made, and reaches no further."""
+        if not self._readers:
+            self._steps += self.steps("forward")
+            for i, step in enumerate(self._steps):
+                for a in dict.fromkeys(step.args):
+                    self._readers.setdefault(a, []).append(i)
+        own = {*registers}
+        waiting = sorted(i for r in own for i in self._readers.get(r, ()))
+        found: list[Step] = []
+        last = -1
+        while waiting:
+            i = heappop(waiting)
+            step = self._steps[i]
+            if i == last or step.out in own:
+                continue
+            last = i
+            found.append(step)
+            if step.out not in ends:
+                for reader in self._readers.get(step.out, ()):
+                    heappush(waiting, reader)
+        return found
 
 
 def side(step: Step, values: dict[int, Array]) -> Array:

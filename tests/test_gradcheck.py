@@ -256,3 +256,54 @@ def test_the_same_numbers_every_time() -> None:
     first, second = (mlpc.load(ROOT / "models" / "iris.mlp").check() for _ in range(2))
     assert [v.differences for v in first.params] == [v.differences for v in second.params]
     assert np.isfinite([v.differences for v in first.params]).all()
+
+
+# --- how far a difference runs -------------------------------------------------------------------
+
+
+def layers(count: int) -> mlpc.Model:
+    body = "\n".join(["  h0 = tanh(x)", *(f"  h{i + 1} = dense(h{i}, 2, tanh)" for i in range(count)), f"  p = dense(h{count}, 1)"])
+    return model_of(body)
+
+
+def test_the_work_grows_as_the_plan_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlpc.runtime import probe
+
+    run, evaluate = [0], probe.evaluate
+
+    def counted(steps, *args, **more):
+        run[0] += len(steps)
+        return evaluate(steps, *args, **more)
+
+    monkeypatch.setattr(probe, "evaluate", counted)
+
+    def steps_of(count: int) -> int:
+        run[0] = 0
+        assert len(layers(count).check().having(RIGHT)) == 2 * count + 2
+        return run[0]
+
+    assert steps_of(32) < 2.3 * steps_of(16)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_slopes_that_are_taken_for_right_are_found_out_by_the_loss_itself(monkeypatch: pytest.MonkeyPatch, factor: int) -> None:
+    from mlpc.runtime import gradcheck
+
+    def misled(plan, point, seed) -> None:
+        point.slopes.update(
+            {r: factor * point.values[d] for d, r in gradcheck.sources(plan).items() if r not in {p.value for p in plan.params}}
+        )
+
+    monkeypatch.setattr(gradcheck, "_learn", misled)
+    report = layers(3).check()
+    assert report.having(RIGHT) == tuple(v.name for v in report.params)
+    plant(monkeypatch, "tanh", scaled("tanh", "2"))
+    assert layers(3).check().having(RIGHT) == ("p.W", "p.b")
+
+
+def test_a_wrong_line_deep_in_a_chain_is_named_and_the_params_after_it_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, "sin", scaled("sin", "1001/1000"))
+    report = checked("  a = dense(x, 3, tanh)\n  b = dense(a, 3)\n  c = sin(b)\n  d = dense(c, 3, tanh)\n  p = dense(d, 1)")
+    assert report.line is not None and report.line.target == "db"
+    assert report.having(WRONG) == ("a.W", "a.b", "b.W", "b.b")
+    assert report.having(RIGHT) == ("d.W", "d.b", "p.W", "p.b")
