@@ -73,7 +73,7 @@ def facts(r: Record) -> dict[str, str]:
         "model": r.title,
         "begun": r.begun.replace("T", " ").removesuffix("+00:00"),
         "epochs": f"{r.epochs}/{r.planned}",
-        "best": str(r.kept_epoch) if r.ended else "not ended",
+        "best": "not ended" if not r.ended else "not finite" if r.stopped == "not_finite" else str(r.kept_epoch),
         "time": f"{r.seconds['train']:.2f} s" if "train" in r.seconds else "",
     }
 

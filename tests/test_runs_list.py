@@ -55,6 +55,15 @@ def dated(folder: str, begun: str, **scores: float) -> None:
     ended.write_text(json.dumps(found))
 
 
+def test_a_run_that_was_not_finite_says_so_in_the_table(ask) -> None:
+    assert (
+        ask("run", str(Path(__file__).parents[1] / "models" / "iris.mlp"), "--out", "runs/n", "--set", "train.optimizer.lr=1e200")[0] == 3
+    )
+    _, out, _ = ask("runs")
+    (line,) = (line for line in out.splitlines() if "runs/n" in line)
+    assert " not finite " in line
+
+
 def test_the_runs_of_a_folder_are_a_table(ask) -> None:
     for epochs in "23":
         ask("run", "m.mlp", "--set", f"train.epochs={epochs}")
