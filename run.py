@@ -19,17 +19,23 @@ from .runtime.heads import head as head_of
 from .runtime.kernel import Array
 from .runtime.new_rows import Evaluation, evaluation, predicted, predictions
 from .runtime.replay import raw_columns
+from .runtime.run_folder import flat
 from .runtime.train import Trained
 
 if TYPE_CHECKING:
     from .model import Model
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Run(Trained):
     """A training's outcome and its `model`; what else there is, `Trained` says. `mlpc.load_run` gives one whose model has no rows of data."""
 
     model: Model = field(kw_only=True)
+
+    def __repr__(self) -> str:
+        numbers = flat({"epoch": self.epochs, "step": self.steps, "loss": self.losses, "metrics": self.metrics})
+        shown = "".join(f", {name} {value:.6g}" for name, value in numbers.items() if "." in name)
+        return f"<Run of {self.model.plan.title}: epoch {self.kept_epoch} of {self.epochs}, {self.steps} steps{shown}>"
 
     def predict(self, X: Any, *, proba: bool = False, value: str | None = None) -> Array:
         """The output for raw rows, in the labels and units of the target: [rows], or [rows, columns] where it has several.

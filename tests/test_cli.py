@@ -389,6 +389,7 @@ def test_a_model_in_python(small: str) -> None:
     run = model.train(on_epoch=lambda entry: seen.append(entry["epoch"]))
     assert seen == [1, 2] == [entry["epoch"] for entry in run.history]
     assert math.isfinite(run.losses["train"]) and run.params["p.W"].shape == (2, 1)
+    assert repr(run) == f"<Run of {model.plan.title}: epoch 2 of 2, {run.steps} steps, train.loss {run.losses['train']:.6g}>"
 
 
 def test_a_model_from_a_text() -> None:
