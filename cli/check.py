@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..compiler import shapes
 from ..dsl.diagnostics import printable
+from ..dsl.syntax import From, Program
 from ..model import Model
 from ..runtime.gradcheck import RIGHT, UNKNOWN, WRONG, Report, Verdict
-from .load import model_of, write, write_json
+from ..runtime.run_folder import SOURCE, put_source
+from .load import model_of, overrides_of, write, write_json
 from .main import BUG, FAULT, OK
+
+LARGEST = 100 * 10**6  # bytes of a table that is copied beside a model
 
 
 def command(args: argparse.Namespace) -> int:
@@ -22,7 +28,7 @@ def command(args: argparse.Namespace) -> int:
     model = model_of(args)
     report = model.check(max_memory=args.max_memory)
     wrong, unknown = report.having(WRONG), report.having(UNKNOWN)
-    written = reproducer(model, report, args.set) if wrong else None
+    written = reproducer(model, report, args) if wrong else None
     if args.json:
         write_json(document(model, report, written))
     else:
@@ -80,24 +86,43 @@ def _numbers(v: Verdict) -> tuple[str, str, str]:
     return f"{v.gradient:.6g}", coarse, fine
 
 
-def reproducer(model: Model, report: Report, overrides: list[str]) -> Path:
-    """A file beneath the current folder that shows the wrong gradient again: the model, the seed, the line. It overwrites none."""
-    source = model.program.source
-    stem = re.sub(r"[^A-Za-z0-9_-]", "_", Path(source.name).stem)[:60]
+def reproducer(model: Model, report: Report, args: argparse.Namespace) -> Path:
+    """The model's place in a new folder, which shows the wrong gradient again by itself: its imports and its table lie with it.
+
+    Above the model stand the line, the seed and the command. OSError.
+    """
+    program, source = model.program, model.program.source
+    folder = _new_folder("mlpc-check-" + re.sub(r"[^A-Za-z0-9_-]", "_", Path(source.name).stem)[:60])
+    named = [s.path.text for s in (program.data.body if program.data else ()) if isinstance(s, From)]
+    near = [name for name in named if not os.path.isabs(name) and _size(program, name) <= LARGEST]
+    place = put_source(folder, program, near)
+    beside = folder / SOURCE
+    options = [word for text in overrides_of(args) for word in ("--set", text)]
+    options += ["--data-root", "."] if place.parent != beside else []
     line = f"{report.line.id}  {report.line.target} = {report.line.text}: {report.why}" if report.line else "no line was found"
     told = [
         f"mlpc {__version__} check: the gradient of {' '.join(report.having(WRONG))} is wrong",
         f"line: {line}",
         f"seed: {report.seed}, rows: {report.rows}, file: {source.path.resolve() if source.path else source.name}",
-        *(f"--set {text}" for text in overrides),
+        f"in {beside}: {shlex.join(['mlpc', 'check', str(place.relative_to(beside)), *options])}",
+        *(f"not copied: {name}, {'an absolute path' if os.path.isabs(name) else 'too large'}" for name in named if name not in near),
     ]
     text = "".join(f"# {printable(t)}\n" for t in told) + source.text
+    place.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    return place
+
+
+def _new_folder(stem: str) -> Path:
+    """A folder of that name in the current one, or with the first number that is free."""
     for number in itertools.count(1):
-        path = Path(f"mlpc-check-{stem}{'' if number == 1 else f'-{number}'}.mlp")
+        path = Path(stem if number == 1 else f"{stem}-{number}")
         try:
-            with path.open("x", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
+            path.mkdir()
         except FileExistsError:
             continue
         return path
     raise AssertionError("itertools.count has no end")
+
+
+def _size(program: Program, name: str) -> int:
+    return os.path.getsize((program.source.path.parent if program.source.path else Path()) / name)

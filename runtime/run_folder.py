@@ -11,7 +11,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Generator, Mapping
+import shutil
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -66,14 +67,18 @@ def put(path: Path, text: str) -> None:
         file.write(text)
 
 
-def put_source(folder: Path, program: Program) -> Path:
-    """The model and its imports beneath `source/`, each where the others look for it; gives the model's place."""
-    names = [file.source.name for file in files_of(program)]
+def put_source(folder: Path, program: Program, tables: Sequence[str] = ()) -> Path:
+    """The model, its imports and the `tables` that it names beneath `source/`, each where the others look for it; gives the model's place."""
+    of = program.source.path.parent if program.source.path else Path()
+    names = [*tables, *(file.source.name for file in files_of(program))]
     up = max(Path(name).parts.count("..") for name in names)  # an import may lie beside the model's folder, which then has a name
     above = Path(os.path.realpath(program.source.path)).parent.parts if program.source.path else ()
     places = [folder / SOURCE / os.path.normpath(Path(*above[len(above) - up :], name)) for name in names]
-    for place, file in zip(places, files_of(program), strict=True):
+    for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
+    for name, place in zip(tables, places, strict=False):
+        shutil.copyfile(of / name, place)
+    for place, file in zip(places[-len(files_of(program)) :], files_of(program), strict=True):
         put(place, file.source.text)
     return places[-1]
 

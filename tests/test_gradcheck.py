@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -140,15 +143,43 @@ def test_a_wrong_gradient_is_status_70_with_a_reproducer(
     plant(monkeypatch, "tanh", scaled("tanh", "2"))
     names = []
     for _ in range(2):
-        assert main(["check", str(ROOT / "models" / "xor.mlp"), "--json", "--set", "train.epochs=4"]) == 70
+        assert main(["check", str(ROOT / "models" / "xor.mlp"), "--json", "--set", "train.epochs=4", "--seed", "7"]) == 70
         found = json.loads(capsys.readouterr().out)
         assert (found["wrong"], found["line"]["target"]) == (2, "d(h.z)")
         names.append(found["reproducer"])
-    assert names == ["mlpc-check-xor.mlp", "mlpc-check-xor-2.mlp"]
+    assert names == ["mlpc-check-xor/source/xor.mlp", "mlpc-check-xor-2/source/xor.mlp"]
     text = (tmp_path / names[0]).read_text("utf-8")
-    assert "seed: 1" in text and "d(h.z) = " in text and "--set train.epochs=4" in text
+    assert "seed: 7" in text and "d(h.z) = " in text
+    assert "# in mlpc-check-xor/source: mlpc check xor.mlp --set train.epochs=4 --set train.seed=7\n" in text
     assert text.endswith((ROOT / "models" / "xor.mlp").read_text("utf-8"))
-    assert main(["check", names[0]]) == 70  # it shows the fault again
+
+
+@pytest.mark.parametrize("data", ["data/../data/t.csv", "../other/t.csv"])
+def test_a_reproducer_needs_no_file_but_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], data: str
+) -> None:
+    plant(monkeypatch, "tanh", scaled("tanh", "2"))
+    project = tmp_path / "project" / "model"
+    for path, text in {
+        "wrong.mlp": f'import "parts/p.mlp"\ndata {{\n  from "{data}"\n  x = columns("a", "b")\n  y = c\n}}\n'
+        f"model {{\n  p = layer(x) |> dense(1)\n}}\nloss = mean(mse(p, y))\n{REST}",
+        "parts/p.mlp": "block layer(x) {\n  return dense(x, 3, tanh)\n}\n",
+        data: "a,b,c\n1,2,0.5\n0.5,-1,0.25\n-1,0,1\n",
+    }.items():
+        place = Path(os.path.normpath(project / path))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, "utf-8")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    root = ["--data-root", str(tmp_path / "project")] if data.startswith("..") else []
+    assert main(["check", str(project / "wrong.mlp"), "--json", *root]) == 70
+    found = Path(json.loads(capsys.readouterr().out)["reproducer"])
+    shutil.rmtree(tmp_path / "project")
+    folder, command = next(
+        line.removeprefix("# in ").split(": ", 1) for line in found.read_text("utf-8").split("\n") if line.startswith("# in ")
+    )
+    monkeypatch.chdir(folder)
+    assert main(shlex.split(command)[1:]) == 70
     assert "first wrong line" in capsys.readouterr().out
 
 
