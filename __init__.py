@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from .model import Model
     from .run import Run
 
-    __version__: str
-
 __all__ = ["MlpcError", "Model", "Plan", "Run", "__version__", "load", "load_folds", "load_run", "loads"]
+
+__version__ = "0.1.0"  # the one place of it: pyproject.toml reads it here, and asking for installed metadata takes 10 ms
 
 _HOMES = {
     "MlpcError": "dsl.diagnostics", "Model": "model", "Plan": "compiler.plan", "Run": "run", "load": "loading", "load_folds": "loading",
@@ -44,10 +44,6 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
 
 
 def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("mlpc")
     if name not in _HOMES:
         raise AttributeError(f"module 'mlpc' has no attribute {name!r}")
     from importlib import import_module

@@ -1,44 +1,47 @@
-"""What makes a model: of a file, of a text, of a run; a model for each fold."""
+"""What makes a model: of a file, of a text, of a run; a model for each fold.
+
+The parser and the compiler, and the libraries that these need, are imported where they are wanted: a plan from the cache needs none.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .compiler import graph as graphs
-from .compiler.imports import import_faults
-from .compiler.pipeline import compile
-from .compiler.resolution import override
-from .compiler.survey import survey, told
-from .compiler.undisturbed import undisturbed
-from .dsl.diagnostics import MlpcError, fault
+from .dsl.diagnostics import fault
 from .dsl.file import read_file
-from .dsl.parse import read_program
 from .dsl.syntax import Program
 from .model import Model
+from .recall import Question, recalled, remember
 from .run import Run, run_of, trained_of
-from .runtime import fitted, given, run_folder, sources, weights
+from .runtime import fitted, run_folder, sources, weights
 from .runtime.data import Dataset, read, read_folds
-from .runtime.link import linked
-from .runtime.selection import without
 from .runtime.table import ENDINGS
 
-Reading = Callable[[Program, frozenset[str], int], tuple[Dataset, ...]]  # of a program, its targets and its seed
+if TYPE_CHECKING:
+    from .building import Reading
+    from .runtime.columns import Table
 
 
 def load(
-    path: str | os.PathLike[str], overrides: Iterable[str] = (), *, data: Any = None, data_root: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    overrides: Iterable[str] = (),
+    *,
+    data: Any = None,
+    data_root: str | os.PathLike[str] | None = None,
+    cache: bool = False,
 ) -> Model:
     """The model in a file; its data and its imports are read beneath its folder, or beneath `data_root`. `overrides`: as in `train.epochs=5`.
 
     `data` stands in place of the file that `from` names: a mapping of columns, each [rows] or [rows, columns], a data frame of pandas,
-    polars or others, an array, which has the name `data`, or a path. None, NaN and a frame's nulls are missing cells.
+    polars or others, an array, which has the name `data`, or a path. None, NaN and a frame's nulls are missing cells. `cache`: whether
+    plans may come from the folder in which `mlpc run` keeps them, and be kept there.
     MlpcError with every fault that can be found.
     """
-    return _in_file(path, overrides, _reading(Path(path).parent, data_root, data), data_root)[0]
+    return _in_file(path, overrides, data, data_root, cache)[0]
 
 
 def load_folds(
@@ -48,6 +51,7 @@ def load_folds(
     *,
     data: Any = None,
     data_root: str | os.PathLike[str] | None = None,
+    cache: bool = False,
 ) -> tuple[Model, ...]:
     """As `load`, a model for each of so many folds of the train and val rows: the fold is its `val`, and the test rows are in none.
 
@@ -55,17 +59,17 @@ def load_folds(
     """
     if folds < 2:
         raise fault("E0406", None, f"{folds} fold{'s' * (folds != 1)}: of one, nothing else could be trained on", "two folds or more")
-    return _in_file(path, overrides, _reading(Path(path).parent, data_root, data, folds), data_root)
+    return _in_file(path, overrides, data, data_root, cache, folds)
 
 
 def load_copy(
     path: Path, beneath: Path, overrides: Iterable[str], *, data_folder: Path, data_root: str | None, folds: int = 0
 ) -> tuple[Model, ...]:
     """The model in a copy of its file, or one of each fold: its imports lie `beneath` a folder as `put_source` lays them out, its data is where it was."""
-    began = time.perf_counter()
-    overrides = tuple(overrides)
-    program = override(_whole(read_file(path), path.name, path, path.parent, beneath), overrides)
-    return _assembled(program, overrides, _reading(data_folder, data_root, folds=folds), began)
+    from .building import built
+
+    reading = _reading(data_folder, data_root, folds=folds)
+    return built(read_file(path), path.name, path, tuple(overrides), reading, folder=path.parent, data_root=beneath)
 
 
 def loads(text: str, folder: str | os.PathLike[str] | None = None, overrides: Iterable[str] = (), *, data: Any = None) -> Model:
@@ -73,11 +77,10 @@ def loads(text: str, folder: str | os.PathLike[str] | None = None, overrides: It
 
     `data` and the rest as `load` has it.
     """
-    began = time.perf_counter()
+    from .building import built
+
     place = Path(folder) if folder is not None else None
-    overrides = tuple(overrides)
-    program = override(_whole(text, "model.mlp", None, place, None), overrides)
-    return _assembled(program, overrides, _reading(place, None, data), began)[0]
+    return built(text, "model.mlp", None, tuple(overrides), _reading(place, None, data), folder=place, data_root=None)[0]
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
@@ -85,6 +88,10 @@ def load_run(path: str | os.PathLike[str]) -> Run:
 
     MlpcError E0505 for one that is not whole.
     """
+    from .compiler.pipeline import compile
+    from .compiler.resolution import override
+    from .compiler.undisturbed import undisturbed
+
     began = time.perf_counter()
     found = weights.load(run_folder.weights_in(Path(path)))
     said = found.document
@@ -101,24 +108,41 @@ def load_run(path: str | os.PathLike[str]) -> Run:
 
 
 def _in_file(
-    path: str | os.PathLike[str], overrides: Iterable[str], reading: Reading, data_root: str | os.PathLike[str] | None
+    path: str | os.PathLike[str],
+    overrides: Iterable[str],
+    data: Any,
+    data_root: str | os.PathLike[str] | None,
+    cache: bool,
+    folds: int = 0,
 ) -> tuple[Model, ...]:
-    began = time.perf_counter()
-    place = Path(path)
+    place, overrides = Path(path), tuple(overrides)
     if place.suffix.lower() in ENDINGS:
         raise fault(
             "E0502", None, f"{place} is a table, and the model was needed that reads it", f"mlpc new {place} --target COLUMN  writes one"
         )
     root = Path(data_root) if data_root is not None else None
-    overrides = tuple(overrides)
-    program = override(_whole(read_file(place), place.name, place, place.parent, root), overrides)
-    return _assembled(program, overrides, reading, began)
+    reading = _reading(place.parent, data_root, data, folds)
+    text = read_file(place)
+    question = Question(text, place, overrides, root, folds)
+    found = recalled(question, reading) if cache else None
+    if found is not None:
+        return found
+    from .building import built
+
+    models = built(text, place.name, place, overrides, reading, folder=place.parent, data_root=root)
+    if cache:
+        remember(question, models)
+    return models
 
 
 def _reading(folder: Path | None, data_root: str | os.PathLike[str] | None, data: Any = None, folds: int = 0) -> Reading:
     """What reads the data of a program whose folder this is: a dataset, or one of each fold."""
     root = Path(data_root) if data_root is not None else None
-    table = given.table(data) if data is not None else None
+    table: Table | None = None
+    if data is not None:
+        from .runtime import given
+
+        table = given.table(data)
 
     def reading(program: Program, targets: frozenset[str], seed: int) -> tuple[Dataset, ...]:
         if table is not None and program.data is None:
@@ -129,32 +153,3 @@ def _reading(folder: Path | None, data_root: str | os.PathLike[str] | None, data
         return (read(program, folder, targets=targets, seed=seed, data_root=root, given=table),)
 
     return reading
-
-
-def _whole(text: str | bytes, name: str, path: Path | None, folder: Path | None, data_root: Path | None) -> Program:
-    """The program with all that it imports. Where it has faults of syntax, those of its imports are raised with them."""
-    program, faults = read_program(text, name, path)
-    program = linked(program, folder, data_root)
-    if len(faults) > len(program.faults):
-        raise MlpcError(*faults, *import_faults(program))
-    return program
-
-
-def _assembled(program: Program, overrides: tuple[str, ...], reading: Reading, began: float) -> tuple[Model, ...]:
-    """Names and settings first, which the data needs; then data; then the plans, of each fold. Faults of all three are raised together."""
-    with undisturbed():
-        known = survey(program)
-        start = time.perf_counter()
-        try:
-            datasets = reading(program, graphs.targets(known.graph), known.settings.seed if known.settings else 0)
-        except MlpcError as error:
-            found = told(program, (*known.faults, *error.diagnostics))
-            rest = without(program, error.diagnostics)
-            if rest is None:
-                raise MlpcError(*found, status=error.status) from None
-            return _assembled(rest, overrides, reading, began)
-        done = time.perf_counter()
-        surveys = [known, *(survey(program) for _ in datasets[1:])]  # each has a graph, with the shapes of its dataset
-        compiled = [compile(program, dataset.schema, known=its) for dataset, its in zip(datasets, surveys, strict=True)]
-    seconds = {"data": done - start, "compile": time.perf_counter() - began - (done - start)}
-    return tuple(Model(program, dataset, found, seconds, overrides) for dataset, found in zip(datasets, compiled, strict=True))

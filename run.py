@@ -11,19 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from .compiler.graph import output_name
 from .compiler.render.json import numbers, plain
-from .runtime import fitted, given, sources, weights
-from .runtime.columns import Table
+from .runtime import fitted, sources, weights
 from .runtime.diagnosis import NotFinite
-from .runtime.heads import Head, unknown_value
-from .runtime.heads import head as head_of
 from .runtime.kernel import Array
-from .runtime.new_rows import Evaluation, evaluation, predicted, predictions
-from .runtime.replay import raw_columns
 from .runtime.run_folder import flat
 from .runtime.train import Trained
 
 if TYPE_CHECKING:
     from .model import Model
+    from .runtime.columns import Table
+    from .runtime.heads import Head
+    from .runtime.new_rows import Evaluation
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -44,42 +42,56 @@ class Run(Trained):
         of `columns()`; a table may hold them in any order, and others. `proba`: the probability of each class, [rows, classes].
         `value`: another value of the model than its output. MlpcError E02xx, E04xx, E0511; a row's bits depend on that row alone.
         """
+        from .runtime import given
+        from .runtime.new_rows import predicted
+
         head = self.head(value)
         tables = given.tables(X, self.columns(value))
         return predicted(self.model.program, self.model.dataset, head, self.params | self.states, tables, proba)
 
     def predictions(self, head: Head, tables: Iterable[Table]) -> Iterator[tuple[Table, Array]]:
         """Every table with the head's numbers for its rows, [rows, width], as the model computes them."""
+        from .runtime.new_rows import predictions
+
         return predictions(self.model.program, self.model.dataset, head, self.params | self.states, tables)
 
     def evaluate(self, data: Any) -> Evaluation:
         """The `rows`, `loss` and `metrics` of raw rows, which have their targets: in the same units as those of the run's own splits."""
+        from .runtime import given
+
         return self.evaluate_table(next(given.tables(data, self.measured_columns(), most=None)))
 
     def evaluate_table(self, table: Table) -> Evaluation:
         """As `evaluate`, of a table that is read already."""
+        from .runtime.new_rows import evaluation
+
         model = self.model
         return evaluation(model.program, model.dataset, model.compilation.evaluation, self.params | self.states, table)
 
     def head(self, value: str | None = None) -> Head:
         """The output, or another value of the model, as something to predict. MlpcError E0201 or E0511 if it is none."""
+        from .compiler.pipeline import compile_prediction
+        from .runtime.heads import head, unknown_value
+
         model = self.model
         output = output_name(model.program) or ""
         name = output if value is None else value
         values = [known.name for known in model.compilation.names if known.kind == "value"]
         if name not in values:
             raise unknown_value(name, values)
-        from .compiler.pipeline import compile_prediction
-
         plan = compile_prediction(model.program, model.dataset.schema, name)
-        return head_of(model.program, model.compilation, model.dataset, plan, name, output)
+        return head(model.program, model.compilation, model.dataset, plan, name, output)
 
     def columns(self, value: str | None = None) -> dict[str, int]:
         """The columns of a table that predicting reads, each with how many numbers of a row it holds."""
+        from .runtime.replay import raw_columns
+
         return raw_columns(self.model.dataset, self.head(value).inputs)
 
     def measured_columns(self) -> dict[str, int]:
         """As `columns`, of what `evaluate` reads."""
+        from .runtime.replay import raw_columns
+
         plan = self.model.compilation.evaluation
         return raw_columns(self.model.dataset, [plan.values[r].name for r in plan.inputs])
 

@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
                      "gradient after each epoch: h, dz2, g3; may be repeated")  # fmt: skip
     run.add_argument("--on-nan", choices=("stop", "warn"), metavar="WHAT",
                      help="a loss that is not finite: stop, status 3 (the default), or warn and go on")  # fmt: skip
+    run.add_argument("--no-cache", action="store_true", help="compile anew, and keep no plan for the next run of this file")
     run.add_argument("--curve", action="store_true", help="draw the losses over the epochs, as on a terminal")
 
     sweep = _command(commands, "sweep", "run a model with every combination of some settings", "mlpc sweep models/iris.mlp --set train.optimizer.lr=0.1,0.01",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ from .. import __version__
 
 def environment() -> dict[str, str]:
     """mlpc, python, numpy, blas and cpu, each in a few words."""
+    return dict(_found())
+
+
+@cache
+def _found() -> dict[str, str]:
     return {"mlpc": __version__, "python": platform.python_version(), "numpy": np.__version__, "blas": _blas(), "cpu": _cpu()}
 
 

@@ -29,7 +29,7 @@ from ..runtime.run_folder import SETTINGS, flat
 from ..runtime.watch import refuse_unknown
 from . import kept, resume
 from .environment import environment
-from .load import json_text, overrides_of, tell, warn, write, write_json
+from .load import json_text, lasting, overrides_of, tell, warn, write, write_json
 from .results import curve, number
 from .run import header, rehearse, stopped_text, where_text
 from .signals import Wish, wish_to_stop
@@ -43,7 +43,8 @@ Fold = Callable[[int, Wish], dict[str, Any]]  # trains one, counted from 1: its 
 
 def command(args: argparse.Namespace) -> int:
     """Trains every fold and prints a line for each, then mean and sd. Status as of `mlpc run`."""
-    models = load_folds(Path(args.file), args.folds, overrides_of(args), data_root=args.data_root)
+    with lasting():
+        models = load_folds(Path(args.file), args.folds, overrides_of(args), data_root=args.data_root, cache=not args.no_cache)
     tell(models[0])
     for model in models:
         model.refuse_what_cannot_run(args.max_memory)

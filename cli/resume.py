@@ -139,15 +139,6 @@ def left(asked: Asked, folder: Path, fold: int = 0) -> Begun:
     return Begun(model, found, threads, init(model, folder) if found.snapshot is None else None)
 
 
-def longer(asked: Asked, folder: Path, epochs: int) -> str:
-    """How to train on for as long again where a run has come to its end after so many epochs."""
-    word = f"train.epochs={2 * epochs}"
-    (model, *_), (other, *_) = asked.models, asked.copy(_latest((*asked.words, word)))
-    if reads_length({"plan": model.plan}, {"plan": other.plan}, other.plan):  # then each step so far would have been another
-        return f"mlpc run FILE --init {printable(str(folder))}"
-    return f"mlpc run --resume {printable(str(folder))} --set {word}"
-
-
 def anew(asked: Asked, folder: Path) -> argparse.Namespace:
     """The arguments by which another fold begins as the one in the folder was begun."""
     told = _document(folder / SETTINGS)

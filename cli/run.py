@@ -37,7 +37,7 @@ def command(args: argparse.Namespace) -> int:
         from . import folds
 
         return folds.command(args)
-    model = model_of(args)
+    model = model_of(args, cache=not args.no_cache)
     model.refuse_what_cannot_run(args.max_memory)
     refuse_unknown(model.plan, args.watch, "--watch")
     if args.overfit is not None:
@@ -68,9 +68,12 @@ def _resumed(args: argparse.Namespace) -> int:
     if args.json:
         write_json({name: value for name, value in begun.finished.items() if name != "format"})
     else:
-        ended = begun.finished["epochs"]
-        more = "" if begun.finished["stopped"] else f"; for more:  {resume.longer(asked, folder, ended)}"
-        write(f"{printable(str(folder))} has come to its end, with epoch {ended}{more}")
+        more = (
+            ""
+            if begun.finished["stopped"]
+            else f"; for more:  mlpc run --resume {folder} --set train.epochs={2 * begun.finished['epochs']}"
+        )
+        write(f"{printable(str(folder))} has come to its end, with epoch {begun.finished['epochs']}{more}")
     return 0
 
 

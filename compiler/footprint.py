@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PIECE = 131072  # numbers: larger ones cost no call more, and what lies between is soon out of the caches anyway
+MOST_PIECES = 64  # a larger model gets larger pieces, not a longer program
+
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
@@ -14,3 +17,8 @@ class Footprint:
     kept: int
     peak: int
     unshared: int
+
+
+def piece(total: int) -> int:
+    """How many of so many numbers the update takes at once."""
+    return max(PIECE, -(-total // MOST_PIECES))

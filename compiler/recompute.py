@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 
+from .footprint import piece
 from .ops import TABLE
 from .plan import Line, ParamSpec, Shape, Step, Value
-from .update_schedule import piece
 
 RECOMPUTED = "recomputed"
 SHARES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # how many segments are tried, beside the root of the number of kept values

@@ -13,14 +13,6 @@ from .registers import Registers, numbered, shared
 from .schedule import name_shared
 from .updates import Update
 
-PIECE = 131072  # numbers: larger ones cost no call more, and what lies between is soon out of the caches anyway
-MOST_PIECES = 64  # a larger model gets larger pieces, not a longer program
-
-
-def piece(total: int) -> int:
-    """How many of so many numbers the update takes at once."""
-    return max(PIECE, -(-total // MOST_PIECES))
-
 
 def update_lines(
     low: Lowering, registers: Registers, update: Update, applies_to: tuple[str, ...], source: Source

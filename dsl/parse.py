@@ -14,9 +14,7 @@ from lark.parsers.lalr_parser_state import ParserState
 from .build import span_of
 from .checks import Item, checked, checked_value, missing_returns, placed
 from .diagnostics import Diagnostic, MlpcError
-from .faults import can_end, expected_at, syntax_fault
 from .lexing import SOURCE, clean, read_source
-from .recovery import marks_of, place_of, repaired
 from .syntax import Assign, Definition, Expr, Import, Program, Section, Source
 from .tables import shipped
 
@@ -103,6 +101,9 @@ def _read(source: Source, start: str) -> _Reading:
             try:
                 return _Reading(parser().parse(text + "\n", start=start), faults, stand_ins)
             except UnexpectedInput as error:
+                from .faults import can_end, expected_at, syntax_fault
+                from .recovery import marks_of, place_of, repaired
+
                 marks = marks_of(text)
                 offset = _offset(error, text)
                 place = place_of(marks, offset)
@@ -115,6 +116,8 @@ def _read(source: Source, start: str) -> _Reading:
                     faults.append(new)
                 again = repaired(text, marks, place, can_end(expected))
             except MlpcError as error:
+                from .recovery import marks_of, place_of, repaired
+
                 faults.extend(error.diagnostics)
                 marks = marks_of(text)
                 again = repaired(text, marks, place_of(marks, _start(error)), False)

@@ -26,6 +26,12 @@ def write_file(path: Path, *content: bytes | memoryview) -> None:
     write_pieces(path, content)
 
 
+def write_private(path: Path, *content: bytes | memoryview) -> None:
+    """As `write_file`, of a file that nobody else may read, and that may be gone after a power cut: nothing waits for the disk. OSError."""
+    with naming(path):
+        _put(path, content, None, mode=0o600, wait=False)
+
+
 def write_pieces(path: Path, content: Iterable[bytes | memoryview]) -> None:
     """As `write_file`, of pieces that are made as they are written; an exception on the way leaves what was there."""
     with naming(path):
@@ -69,10 +75,15 @@ def _replace(path: Path, content: Iterable[bytes | memoryview]) -> None:
     _put(target, content, before)
 
 
-def _put(target: Path, content: Iterable[bytes | memoryview], before: os.stat_result | None) -> None:
-    """`before`: of the file whose mode and owner the new one takes; None: those of any new file."""
+def _put(
+    target: Path, content: Iterable[bytes | memoryview], before: os.stat_result | None, *, mode: int = 0o666, wait: bool = True
+) -> None:
+    """`before`: of the file whose mode and owner the new one takes; None: those of any new file, which has `mode` as the umask lets it.
+
+    `wait`: until it is on the disk.
+    """
     name = target.parent / f".{target.name[:80]}.{secrets.token_hex(6)}"
-    number = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if before is None else 0o600)
+    number = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode if before is None else 0o600)
     try:
         with open(number, "wb") as file:
             file.writelines(content)
@@ -82,12 +93,14 @@ def _put(target: Path, content: Iterable[bytes | memoryview], before: os.stat_re
                     with contextlib.suppress(PermissionError):  # only root may give a file away
                         os.fchown(number, before.st_uid, before.st_gid)
                 os.fchmod(number, stat.S_IMODE(before.st_mode))
-            os.fsync(number)
+            if wait:
+                os.fsync(number)
         os.replace(name, target)
     finally:
         with contextlib.suppress(FileNotFoundError):  # it has gone where it belongs
             os.unlink(name)
-    _flush(target.parent)
+    if wait:
+        _flush(target.parent)
 
 
 def _flush(path: Path) -> None:

@@ -10,9 +10,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from ..compiler.footprint import piece
 from ..compiler.ops import TABLE
 from ..compiler.plan import Attrs, Line, Plan, Shape, Step, Value
-from ..compiler.update_schedule import piece
 from .program import GRADIENTS, MODEL_STATES, PARAMS, STATES, Copy, Place, Program, ranges, state_ranges
 
 

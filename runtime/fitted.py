@@ -19,13 +19,17 @@ from .frame import Statistics
 
 def document(dataset: Dataset) -> dict[str, Any]:
     """The dataset without its rows, in what JSON can hold: `schema`, `columns` of the file, `fitted` and `origin`, each as `Dataset` has it."""
-    schema = dataset.schema
     return {
-        "schema": {"values": [_value_document(v) for v in schema.values], "rows": [[split, count] for split, count in schema.rows]},
+        "schema": schema_document(dataset.schema),
         "columns": [{"name": name, "kind": kind} for name, kind in dataset.columns.items()],
         "fitted": {name: [_transform_document(t) for t in steps] for name, steps in dataset.fitted.items()},
         "origin": dataset.origin,
     }
+
+
+def schema_document(schema: Schema) -> dict[str, Any]:
+    """All that the compiler knows of the data, in what JSON can hold."""
+    return {"values": [_value_document(v) for v in schema.values], "rows": [[split, count] for split, count in schema.rows]}
 
 
 def restored(found: dict[str, Any], source: Source) -> Dataset:

@@ -14,8 +14,7 @@ from typing import Any
 
 from ..compiler.plan import Plan
 from ..compiler.render.json import numbers, plain
-from ..compiler.settings import Settings
-from ..compiler.stopping import Criterion
+from ..compiler.settings import Criterion, Settings
 from .kernel import Array, Arrays
 from .measure import Losses, Metrics
 from .program import MODEL_STATES, PARAMS, STATES

@@ -79,7 +79,9 @@ def deal(split: Split, rows: int, labels: Indices | None, seed: int, purpose: st
     decks = [order]
     if split.kind == "stratified":
         assert labels is not None
-        decks = [order[labels[order] == label] for label in np.unique(labels)]
+        decks = [
+            order[labels[order] == label] for label in np.unique(labels, return_counts=True)[0]
+        ]  # without counts NumPy imports numpy.ma
     hands: dict[str, list[Indices]] = {name: [] for name, _ in split.shares}
     for deck in decks:
         stops = np.cumsum(counts(len(deck), [share for _, share in split.shares]))

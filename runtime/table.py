@@ -12,7 +12,6 @@ from typing import BinaryIO, TextIO
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Span, Text
-from . import arrays, parquet
 from .columns import Column, Rows, Table, missing, short
 from .location import Words, located
 
@@ -41,8 +40,12 @@ def read_table(path: Text, folder: Path | None, data_root: Path | None) -> Table
         if ending in SEPARATORS:
             found = parse_table(real.read_bytes(), real.name, SEPARATORS[ending], path.span)
         elif ending == ".parquet":
+            from . import parquet
+
             found = parquet.open_table(real, path.span)
         else:
+            from . import arrays
+
             found = arrays.open_table(real, path.span)
         return replace(found, origin=path.text)
     except OSError as error:

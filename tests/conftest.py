@@ -13,6 +13,7 @@ from hypothesis import settings
 
 ABSENT = pytest.StashKey[Counter[str]]()
 SEED = os.environ.get("MLPC_SEED", "")
+os.environ["MLPC_CACHE_DIR"] = f"{os.devnull}/mlpc"  # no test finds a plan that another one has left; those of the cache have their own
 
 settings.register_profile("mlpc", deadline=None, print_blob=True)  # the machine is shared: how long an example takes says nothing
 settings.register_profile("mlpc-ci", settings.get_profile("mlpc"), derandomize=True)

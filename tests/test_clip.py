@@ -9,7 +9,7 @@ import pytest
 
 import mlpc
 from mlpc.cli.main import main
-from mlpc.compiler import update_schedule
+from mlpc.compiler import footprint
 from mlpc.runtime.init import draw
 
 from .interpret import run as interpreted
@@ -94,7 +94,7 @@ def flat(run):
 @pytest.mark.parametrize("piece", [16384, 4])
 @pytest.mark.parametrize(("rule", "optimizer"), [(sgd, "sgd(lr = 0.1)"), (plain, "plain"), (adam, "adam(lr = 0.05)")])
 def test_training_is_that_of_a_loop_by_hand(rule, optimizer, piece, monkeypatch) -> None:
-    monkeypatch.setattr(update_schedule, "PIECE", piece)
+    monkeypatch.setattr(footprint, "PIECE", piece)
     np.testing.assert_allclose(flat(model("norm(8)", optimizer).train()), by_hand(lambda step: 8, rule), rtol=1e-11)
 
 

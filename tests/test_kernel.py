@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mlpc
+from mlpc.compiler.footprint import PIECE
 from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Line, ParamSpec, Plan, StateSpec, Step, Value
-from mlpc.compiler.update_schedule import PIECE
 from mlpc.runtime.expand import expand
 from mlpc.runtime.kernel import Kernel, allocate
 from mlpc.runtime.program import STATES

@@ -1,0 +1,131 @@
+"""Models whose plans come from the cache: of a file that was compiled before, where nothing has changed on which its plans depend.
+
+The data is read every time. A plan is taken if the text, what it imports, std, mlpc, the libraries, the settings and the schema of
+the data are those that it was compiled of, and if it is verified as one that was compiled just now. Anything else is None: to be compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import __version__
+from .compiler import codec
+from .compiler.schema import Schema
+from .compiler.verify import fits
+from .dsl.diagnostics import MlpcError
+from .dsl.file import read_file
+from .dsl.syntax import Program
+from .model import Model
+from .runtime import cache
+from .runtime.fitted import schema_document
+from .runtime.location import Words, located
+
+if TYPE_CHECKING:
+    from .building import Reading
+
+ROOT = Path(__file__).parent
+FORMAT = 1
+CODE = ("dsl", "compiler")  # what makes a plan of a text
+LIBRARIES = ("lark", "networkx", "numpy")  # by which it does; they are not imported to be asked
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is known before the data is read: the bytes of a model's file, its path, `--set`, what else may be read, how many folds."""
+
+    text: bytes
+    path: Path
+    overrides: tuple[str, ...]
+    data_root: Path | None
+    folds: int
+
+
+def recalled(question: Question, reading: Reading) -> tuple[Model, ...] | None:
+    """The models, one of each dataset that is read, from the cache; None if they must be built, where any fault of theirs is told."""
+    began = time.perf_counter()
+    kept = cache.kept(_key(question))
+    if kept is None:
+        return None
+    try:
+        program, plans = codec.decoded(json.loads(kept), question.path)
+        start = time.perf_counter()
+        if not plans or not _unchanged(program, question):
+            return None
+        first = next(iter(plans.values()))
+        datasets = reading(program, frozenset(k.name for k in first.names if k.target), first.settings.seed)
+        done = time.perf_counter()
+    except (MlpcError, ValueError, RecursionError, AssertionError, ArithmeticError, AttributeError, LookupError, TypeError):
+        return None  # the last five: a program that reads well and makes no sense, which the compiler would have refused
+    found = [plans.get(_schema(dataset.schema)) for dataset in datasets]
+    models: list[Model] = []
+    for dataset, compilation in zip(datasets, found, strict=True):
+        if compilation is None or compilation.training.title != question.path.name or not fits(compilation, dataset.schema):
+            return None
+        seconds = {"data": done - start, "compile": 0.0}
+        models.append(Model(program, dataset, compilation, seconds, question.overrides))
+    spent = time.perf_counter() - began - (done - start)
+    return tuple(replace(m, seconds={"data": done - start, "compile": spent}) for m in models)
+
+
+def remember(question: Question, models: Sequence[Model]) -> None:
+    """Keeps the plans of models that were built, for the next time; does nothing where that cannot be."""
+    plans = {_schema(m.dataset.schema): replace(m.compilation, graph=None) for m in models}
+    try:
+        document = codec.encoded(models[0].program, plans)
+        body = json.dumps(document, separators=(",", ":"), allow_nan=False).encode("utf-8", "surrogatepass")
+    except (codec.Misfit, ValueError, RecursionError):
+        return
+    cache.keep(_key(question), body)
+
+
+def _key(question: Question) -> str:
+    """SHA-256 of all that a plan depends on and that is known without reading anything else of the user's."""
+    said = [
+        FORMAT, os.path.realpath(question.path), question.path.name, hashlib.sha256(question.text).hexdigest(), question.overrides,
+        question.folds, __version__, sys.version, *_fingerprint(),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(said).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _fingerprint() -> Iterator[tuple[object, ...]]:
+    """std by its text; mlpc's own code and the libraries by where they lie, their size and the time they were written."""
+    for path in sorted((ROOT / "std").glob("*.mlp")):
+        yield path.name, hashlib.sha256(path.read_bytes()).hexdigest()
+    files = [entry for folder in CODE for entry in os.scandir(ROOT / folder) if entry.name.endswith((".py", ".lark", ".json"))]
+    for entry in sorted(files, key=lambda entry: entry.path):
+        yield entry.path, entry.stat().st_size, entry.stat().st_mtime_ns
+    for name in LIBRARIES:
+        spec = find_spec(name)
+        if spec is not None and spec.origin is not None:
+            status = os.stat(spec.origin)
+            yield spec.origin, status.st_size, status.st_mtime_ns
+
+
+def _schema(schema: Schema) -> str:
+    return hashlib.sha256(json.dumps(schema_document(schema)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _unchanged(program: Program, question: Question) -> bool:
+    """Whether all that is imported still lies where it did and says what it said. MlpcError if it cannot be read."""
+    from .dsl.lexing import read_source
+
+    folder = question.path.parent
+    roots = [root for root in (folder, question.data_root) if root is not None]
+    for i, importer in codec.imported(program):
+        start = folder if importer is program or importer.source.path is None else importer.source.path.parent
+        real = located(i.path, start, roots, Words("E0109", "E0109", ""))
+        if i.program is None or i.program.source.path != real:
+            return False
+        was = i.program.source
+        if read_source(read_file(real), was.name, real).text != was.text:
+            return False
+    return True
