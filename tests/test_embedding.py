@@ -157,3 +157,13 @@ def test_what_counts_is_known_of_positions():
     assert ir.make("onehot", ir.make("gt", town, 2), size=2).facts == ONEHOT
     assert ir.make("onehot", ir.leaf("input", ("N", 1), NOTHING, name="x"), size=3).facts == ZERO_ONE
     assert not (1 - town).facts.nonnegative, "1 - 4 is below 0"
+
+
+def test_the_gallery_has_one_that_predicts_how_far_a_car_goes():
+    model = mlpc.load(Path(__file__).parents[1] / "models" / "mileage.mlp")
+    assert {"who": "gather(who.W, maker)", "what": "gather(what.W, kind)"}.items() <= lines(model.plan).items()
+    run = model.train()
+    assert (run.metrics["test"]["r2"], run.metrics["test"]["mae"]) == pytest.approx((0.941, 1.163), abs=0.01)
+    assert run.predict(
+        {"manufacturer": ["toyota"], "displ": [1.8], "cyl": [4], "year": [2008], "class": ["compact"], "drv": ["f"], "fl": ["r"]}
+    ) == pytest.approx(np.array([36.0]), abs=2)

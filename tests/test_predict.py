@@ -26,7 +26,7 @@ MODELS = Path(__file__).parent.parent / "models"
 DATA = MODELS / "data"
 FILES = {
     "iris": "iris.csv", "penguins": "penguins.csv", "diabetes": "diabetes.csv", "digits": "digits.npz", "spiral": "spiral.csv",
-    "two_heads": "penguins.csv", "wide_and_deep": "penguins.csv", "autoencoder": "digits.npz",
+    "two_heads": "penguins.csv", "wide_and_deep": "penguins.csv", "autoencoder": "digits.npz", "mileage": "mileage.csv",
 }  # fmt: skip
 SMALL = """
 data {{
