@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from . import together
 from .options import count, duration, folds, interval, positive, rows
 
 USAGE = 2
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     place.add_argument("--no-out", action="store_true", help="keep nothing")
     place.add_argument("--resume", metavar="RUN", help="go on with the run in that folder where it was left, to the same bits")
-    run.wrong = _wrong_run
+    run.wrong = together.run
     run.add_argument(
         "--checkpoint-every", type=interval, metavar="TIME",
         help="save where it is every 60s (the default), 10m or 5epochs, to resume from there; off: only when it is stopped",
@@ -73,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--curve", action="store_true", help="draw the losses over the epochs, as on a terminal")
 
     sweep = _command(commands, "sweep", "run a model with every combination of some settings", "mlpc sweep models/iris.mlp --set train.optimizer.lr=0.1,0.01",
-                     swept=True)  # fmt: skip
+                     file="?", swept=True)  # fmt: skip
     _training_options(sweep)
     sweep.add_argument("--by", metavar="NAME", help="the best first by val.loss, val.accuracy, or `val.own,max`"
                        " (default: what `keep` watches, else val.loss, else train.loss; never test)")  # fmt: skip
@@ -88,6 +89,8 @@ def parser() -> argparse.ArgumentParser:
     kept = sweep.add_mutually_exclusive_group()
     kept.add_argument("--out", metavar="DIR", help="keep the runs in DIR, new or empty (default: runs/<model>-sweep-<n>)")
     kept.add_argument("--no-out", action="store_true", help="keep nothing but the table")
+    kept.add_argument("--resume", metavar="DIR", help="go on with the sweep in that folder: with the runs that it has not done")
+    sweep.wrong = together.sweep
 
     predict = _bare(commands, "predict", "predict rows that a run has not seen", "mlpc predict runs/iris-1 flowers.csv -o species.csv")
     _rows_for_a_run(predict)
@@ -117,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--prediction", action="store_true", help="the lines that prediction runs: from the inputs to the output")
     plan.add_argument("--facts", action="store_true", help="print what is known of every value too: one-hot, a distribution, >= 0 ...")
     plan.add_argument("--defaults", action="store_true", help="print every setting too, and where it comes from")
-    plan.wrong = _wrong_plan
+    plan.wrong = together.plan
 
     trace = _command(commands, "trace", "print every number of one training step", "mlpc trace models/notebook.mlp --step 2 --values dz2")
     _training_options(trace)
@@ -178,35 +181,6 @@ def _command(
     made.add_argument("--seed", type=count, metavar="N", help="short for --set train.seed=N")
     made.add_argument("--data-root", metavar="DIR", help="let data and imports be read beneath DIR too, beside the model's folder")
     return made
-
-
-def _wrong_run(args: argparse.Namespace) -> tuple[str, ...]:
-    if args.folds is not None and args.overfit is not None:
-        return ("--overfit asks of some training rows, and --folds holds rows out", "leave --folds out")
-    if args.no_out and args.checkpoint_every is not None:
-        return ("--checkpoint-every saves into the run's folder, and --no-out has none",)
-    if args.resume is None:
-        return () if args.file is not None else ("the model is missing", "mlpc run FILE, or mlpc run --resume RUN")
-    for option, given in (
-        ("--init", args.init is not None),
-        ("--dry-run", args.dry_run),
-        ("--overfit", args.overfit),
-        ("--folds", args.folds),
-    ):
-        if given:
-            return (f"{option} is for a run that begins, and --resume goes on with one",)
-    return ()
-
-
-def _wrong_plan(args: argparse.Namespace) -> tuple[str, ...]:
-    given = [f"--{name}" for name in ("prediction", "all", "facts", "defaults") if getattr(args, name)]
-    if args.why is not None and given:
-        return (f"{given[0]} is of the whole page, and --why shows how one line comes about",)
-    if args.latex and (args.facts or args.defaults):
-        return (f"{'--facts' if args.facts else '--defaults'} is not part of the document that --latex writes", "--json has all")
-    if args.prediction and args.defaults:
-        return ("--defaults shows the settings of training, and --prediction has none",)
-    return ()
 
 
 def _bare(commands: Any, name: str, purpose: str, example: str, latex: str = "") -> _Parser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 from ..compiler.render.json import numbers
 from ..runtime.run_folder import flat
 from .grid import Combination
+from .sweep_folder import begun
 
 ASKED = 0.2  # seconds between two looks at whether it is to stop
 DONE, STOPPED, NOT_BEGUN = 0, (129, 130, 143), -1
@@ -64,6 +66,8 @@ def outcomes(
             return Outcome(run, NOT_BEGUN, {}, "not begun")
         if path := changed():
             return Outcome(run, NOT_BEGUN, {}, f"not begun: {path} has changed since the sweep began")
+        if folder is not None and (mine := folder / str(run.number)).exists() and not begun(mine):
+            shutil.rmtree(mine)  # it was just being made
         process = subprocess.Popen(
             _words(args, run, folder),
             stdin=subprocess.DEVNULL,
@@ -101,9 +105,11 @@ def outcomes(
 
 
 def _words(args: argparse.Namespace, run: Combination, folder: Path | None) -> list[str]:
-    """The command of one run. `-P`: modules that lie in the current folder are none of ours."""
-    words = [sys.executable, "-P", "-m", "mlpc", "run", args.file, "--json", "--max-memory", args.max_memory]
-    words += [word for text in run.overrides for word in ("--set", text)]
+    """The command of one run, which goes on where it was begun before. `-P`: modules that lie in the current folder are none of ours."""
+    words = [sys.executable, "-P", "-m", "mlpc", "run", "--json", "--max-memory", args.max_memory]
+    if folder is not None and begun(folder / str(run.number)):
+        return [*words, "--resume", str(folder / str(run.number))]
+    words += [args.file, *(word for text in run.overrides for word in ("--set", text))]
     words += ["--out", str(folder / str(run.number))] if folder is not None else ["--no-out"]
     for option in ("threads", "folds", "data_root", "init"):
         value = getattr(args, option)

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from ..dsl.diagnostics import did_you_mean, fault, printable
 from ..model import Model
 from ..runtime import memory, run_folder
 from ..runtime.atomic import write_file
+from ..runtime.lock import locked
+from . import sweep_folder
 from .environment import environment
 from .grid import Combination, Grid, checked, grid, short
 from .load import json_text, tell, warn, write, write_json
@@ -37,13 +40,26 @@ class Column:
 
 def command(args: argparse.Namespace) -> int:
     """Runs all combinations and prints the table. Status 0 if one of them came to its end; else that of the first; 130 or 143."""
-    asked = [*args.set, *([f"train.seed={args.seed}"] if args.seed is not None else [])]
-    found = grid(asked)
+    args, said = sweep_folder.as_asked(args) if args.resume is not None else (args, None)
+    found = grid([*args.set, *([f"train.seed={args.seed}"] if args.seed is not None else [])])
     runs, models = checked(args, found, tell)
     by = sorted_by(args.by, models)
-    folder = None
-    if not args.no_out:
+    folder = Path(args.resume) if said is not None else None
+    if said is not None and folder is not None:
+        sweep_folder.refuse_another(said, models[0], folder)
+    elif not args.no_out:
         folder = run_folder.empty(Path(args.out)) if args.out is not None else run_folder.numbered(f"{Path(args.file).stem}-sweep")
+    with locked(folder) if folder is not None else nullcontext():
+        return _run(args, found, runs, models, by, folder)
+
+
+def _run(
+    args: argparse.Namespace, found: Grid, runs: Sequence[Combination], models: Sequence[Model], by: Column, folder: Path | None
+) -> int:
+    """Runs what is not done yet, keeps the table and prints it."""
+    asked = sweep_folder.asked(args, models[0])
+    if folder is not None:
+        write_file(folder / run_folder.SWEEP, json_text(document(models[0], found, (), by, folder, asked)).encode())
     jobs = min(len(runs), args.jobs or _jobs(runs, args.max_memory))
     if not args.json:
         write(heading(found, runs, models, by, jobs, args.folds))
@@ -61,7 +77,7 @@ def command(args: argparse.Namespace) -> int:
         )
         stopped = wish.number
     ranked = sorted(ended, key=lambda o: _rank(o, by))
-    told = document(models[0], found, ranked, by, folder)
+    told = document(models[0], found, ranked, by, folder, asked)
     if folder is not None:
         write_file(folder / run_folder.SWEEP, json_text(told).encode())
     if args.json:
@@ -74,7 +90,7 @@ def command(args: argparse.Namespace) -> int:
         count = sum(o.status not in (NOT_BEGUN, *STOPPED) for o in ended)
         warn(
             f"stopped by {name_of(stopped)}: {count} of {len(runs)} runs had ended"
-            + (f"; to go on with one:  mlpc run --resume {folder}/<run>" if folder else "")
+            + (f"\nto go on:  mlpc sweep --resume {printable(str(folder))}" if folder else "")
         )
         return 128 + stopped
     statuses = [o.status for o in ended]
@@ -116,7 +132,9 @@ def heading(found: Grid, runs: Sequence[Combination], models: Sequence[Model], b
     return "\n".join(printable(line) for line in lines)
 
 
-def document(model: Model, found: Grid, ranked: Sequence[Outcome], by: Column, folder: Path | None) -> dict[str, Any]:
+def document(
+    model: Model, found: Grid, ranked: Sequence[Outcome], by: Column, folder: Path | None, asked: Mapping[str, Any]
+) -> dict[str, Any]:
     """The sweep for scripts, the best first. The numbers of the test split are in it only if --by names one."""
     return {
         "title": model.plan.title,
@@ -124,6 +142,7 @@ def document(model: Model, found: Grid, ranked: Sequence[Outcome], by: Column, f
         "by": by.name,
         "better": "larger" if by.larger else "smaller",
         "grid": {key: list(values) for key, values in found.axes},
+        "asked": asked,
         "runs": [
             {
                 "run": o.run.number,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,6 +240,47 @@ def test_a_sweep_of_folds(small: str, ask: Any) -> None:
         assert r["scores"]["val.loss"] == sum(losses) / 2 and r["sd"]["val.loss"] > 0
 
 
+@pytest.mark.parametrize("more", [(), ("--folds", "2")])
+def test_a_sweep_that_was_ended_goes_on_with_what_is_not_done(small: str, ask: Any, tmp_path: Path, more: tuple[str, ...]) -> None:
+    asked = ("sweep", small, "--set", "train.epochs=2,3,4,5", "--by", "train.loss", *more)
+    _, whole, _ = ask(*asked, "--out", "whole")
+    ask(*asked, "--out", "r")
+    for path in (*Path("r/2").rglob("run.json"), *Path("r/2").rglob("weights.*")):  # killed in the middle
+        path.unlink()
+    shutil.rmtree("r/3")
+    Path("r/3/source").mkdir(parents=True)  # killed while it was being made
+    shutil.rmtree("r/4")
+    done = [p for p in Path("r/1").rglob("*") if p.is_file()]
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in done if p.name != "folds.json"}
+    status, out, _ = ask("sweep", "--resume", "r", "--jobs", "2")
+    assert status == 0 and out.replace("kept in r/", "kept in whole/") == whole.replace("one after the other", "2 at a time")
+    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in before} == before
+    for weights in Path("whole").rglob("weights.safetensors"):
+        assert Path("r", weights.relative_to("whole")).read_bytes() == weights.read_bytes()
+    mine, other = (json.loads(Path(name, "sweep.json").read_text()) for name in ("r", "whole"))
+    assert [r["scores"] for r in mine["runs"]] == [r["scores"] for r in other["runs"]] and mine["asked"] == other["asked"]
+    Path(small).write_text(SMALL.replace("[2, 5]]", "[2, 6]]"), encoding="utf-8")
+    status, _, err = ask("sweep", "--resume", "r")
+    assert status == 1 and "error[E0507]" in err and "the model or its data is not what the sweep in r was begun with" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        (["sweep"], 2, "the model is missing"),
+        (["sweep", "--resume", "r", "--set", "train.epochs=1,2"], 2, "--set is for a sweep that begins, and --resume goes on with one"),
+        (["sweep", "--resume", "r", "--out", "s"], 2, "not allowed with argument"),
+        (["sweep", "--resume", "r"], 1, "r is not the folder of a sweep: it has no sweep.json"),
+        (["sweep", "--resume", "d"], 1, "d/sweep.json is damaged, or of another version"),
+    ],
+)
+def test_what_is_no_sweep_to_go_on_with(small: str, ask: Any, argv: list[str], status: int, said: str) -> None:
+    Path("d").mkdir()
+    Path("d/sweep.json").write_text("{}")
+    found, _, err = ask(*argv)
+    assert found == status and said in err
+
+
 def test_ctrl_c_stops_all_children_and_prints_the_table_so_far(small: str, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "mlpc", "sweep", small, "--set", "train.epochs=2,900000,900001,900002", "--jobs", "2"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", env={**os.environ})
@@ -252,7 +294,7 @@ def test_ctrl_c_stops_all_children_and_prints_the_table_so_far(small: str, tmp_p
     rows = [line.split() for line in out.splitlines() if re.match(r" +[1-4] ", line)]
     assert [row[0] for row in rows] == ["1", "2", "3", "4"]
     assert [" ".join(row[2:]) for row in rows[1:]] == ["stopped", "stopped", "not begun"]
-    assert "stopped by Ctrl-C: 1 of 4 runs had ended; to go on with one:  mlpc run --resume runs/small-sweep-1/<run>" in err
+    assert "stopped by Ctrl-C: 1 of 4 runs had ended\nto go on:  mlpc sweep --resume runs/small-sweep-1\n" in err
     assert list((folder / "2").glob("checkpoint*")) and not (folder / "4").exists()
     mine = [p for p in Path("/proc").glob("[0-9]*/cmdline") if str(folder).encode() in _bytes(p)] if Path("/proc").is_dir() else []
     assert not mine
