@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         "--max-time",
         type=duration,
         metavar="TIME",
-        help="stop training, of each fold, after 90s, 10m or 1h30m, and measure and keep what there is",
+        help="stop training (with --folds: of each) after 90s, 10m or 1h30m, and measure and keep what there is",
     )
     run.add_argument(
         "--folds", type=folds, metavar="K",
