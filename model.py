@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -202,5 +203,11 @@ class Model(Shown):
             )
         weights.refuse_unwritable(self.plan)
         refuse_without_libraries((self.plan, self.compilation.evaluation), self.program.source)
-        predicted = memory.predict(self.plan, self.compilation.evaluation, dict(self.dataset.schema.rows), self.settings)
+        predicted = _predicted(self.plan, self.compilation.evaluation, self.dataset.schema.rows, self.settings)
         memory.refuse_if_over(predicted, memory.parse_size(max_memory))
+
+
+@lru_cache(maxsize=1)
+def _predicted(plan: Plan, evaluation: Plan, rows: tuple[tuple[str, int], ...], settings: Settings) -> memory.Prediction:
+    """What a training takes. A command asks before it makes a folder, and the training asks again."""
+    return memory.predict(plan, evaluation, dict(rows), settings)

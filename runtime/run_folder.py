@@ -90,30 +90,35 @@ def history(folder: Path, columns: tuple[str, ...], before: tuple[Entry, ...] | 
     `before`: the rows that a run that goes on begins with; whatever else the files hold is gone.
     """
 
-    def row(entry: Entry) -> str:
-        found, made = flat(entry), io.StringIO()
-        csv.writer(made, lineterminator="\n").writerow([found.get(name, "") for name in columns])
-        return made.getvalue()
+    encoder = json.JSONEncoder(allow_nan=False)
+
+    def row(entry: Entry) -> list[float | str]:
+        found = flat(entry)
+        return [found.get(name, "") for name in columns]
 
     def line(entry: Entry) -> str:
-        return json.dumps(plain(entry), allow_nan=False) + "\n"
+        return encoder.encode(plain(entry)) + "\n"
 
-    header = io.StringIO()
-    csv.writer(header, lineterminator="\n").writerow(columns)
-    begun = {HISTORY: header.getvalue() + "".join(map(row, before or ())), HISTORY_LINES: "".join(map(line, before or ()))}
+    head = io.StringIO()
+    csv.writer(head, lineterminator="\n").writerows([columns, *map(row, before or ())])
+    begun = {HISTORY: head.getvalue(), HISTORY_LINES: "".join(map(line, before or ()))}
     for name, text in begun.items():
         if before is None:
             put(folder / name, text)
         else:
             write_file(folder / name, text.encode())
     with ExitStack() as stack:
-        table, lines = (stack.enter_context(_opened(folder / name)) for name in begun)
+        places = [folder / name for name in begun]
+        table, lines = (stack.enter_context(_opened(place)) for place in places)
+        rows = csv.writer(table, lineterminator="\n")
 
         def on_epoch(entry: Entry) -> None:
-            for name, file, text in ((HISTORY, table, row(entry)), (HISTORY_LINES, lines, line(entry))):
-                with naming(folder / name):
-                    file.write(text)
-                    file.flush()
+            with naming(places[0]):
+                rows.writerow(row(entry))
+                table.flush()
+            with naming(places[1]):
+                lines.write(line(entry))
+                lines.flush()
 
         yield on_epoch
 
