@@ -188,7 +188,7 @@ def _write_early(program: Program, begin: int, kept: set[int]) -> None:
         step = body[index]
         read = (step.source,) if isinstance(step, Copy) else step.args
         written = program.places.get(step.target if isinstance(step, Copy) else step.out)
-        if written in reader and isinstance(step, Step) and TABLE[step.op].inplace:
+        if written not in {program.places.get(r) for r in read} and written in reader and isinstance(step, Step) and TABLE[step.op].inplace:
             commits.append((index, *reader[written]))
         reads.update(dict.fromkeys(read, index))
         reader.update((program.places[r], (index, r)) for r in read if r in program.places)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..compiler.footprint import Footprint
+from ..compiler.footprint import Footprint, summed
 from ..compiler.plan import Plan
 from ..compiler.settings import Settings
 from ..compiler.undisturbed import undisturbed
@@ -22,6 +22,7 @@ from .held import held
 from .kernel import lay_out
 from .measure import measuring_bytes
 from .steps import SECTIONS
+from .threads import suitable
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
@@ -44,7 +45,8 @@ def footprint(plan: Plan) -> Footprint:
     itemsize = 8 if plan.precision == "float64" else 4
     layout = lay_out(expand(plan, SECTIONS, plan.batch, (plan.loss,)), itemsize)
     kept = sum(math.prod(plan.batch if isinstance(d, str) else d for d in x.shape) * itemsize for x in plan.forward if x.kept)
-    return Footprint(plan.batch, sum(line.flops for line in plan.lines), kept, layout.arena_bytes, layout.unshared_bytes)
+    flops = sum(line.flops for line in plan.lines)
+    return Footprint(plan.batch, flops, kept, layout.arena_bytes, layout.unshared_bytes, suitable(plan), summed(plan))
 
 
 @undisturbed()

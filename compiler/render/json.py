@@ -44,6 +44,7 @@ def plan_document(plan: Plan, footprint: Footprint | None = None) -> dict[str, A
     if footprint is not None:
         document["memory"] = {"kept": footprint.kept, "peak": footprint.peak, "without_reuse": footprint.unshared}
         document["flops"] = footprint.flops
+        document["threads"] = {"count": footprint.threads, "summed": list(footprint.summed)}
     return document
 
 

@@ -21,6 +21,7 @@ READERS = 24  # columns for what stands under `needed by`, `kept` aside
 PLACE = 10  # columns for the line of the file
 LEGEND = "legend: dX = ∂loss/∂X · ᵀ transpose · * elementwise · kept = stored for the gradient"
 EVEN = "⋮ ⋯ = and so on in even steps, up to what follows"
+SUMS = "sum(...) of a matrix, or of few numbers = a product with ones: mlpc explain sum"
 NOT_KEPT = "recomputed = not kept, and made again by the same line, to the same bits"
 AGAIN = "again = once more, with each row's names in place of the first's · --all prints every line"
 
@@ -57,9 +58,11 @@ def plan_page(plan: Plan, footprint: Footprint | None = None, *, every: bool = F
     if plan.model_states and plan.update:
         sections.append(states(plan))
     closing = [cost(footprint)] if footprint else []
+    closing += [threaded(footprint)] if footprint and footprint.threads > 1 else []
     closing += [LEGEND] if plan.gradient else []
     notes = (
-        [NOT_KEPT] * any(line.again for line in plan.gradient)
+        [SUMS] * any("sum(" in line.text for line in plan.lines)
+        + [NOT_KEPT] * any(line.again for line in plan.gradient)
         + [AGAIN] * any(runs[0] + runs[1])
         + [EVEN] * any(map(_in_even_steps, [*shown[0], *shown[1]]))
     )
@@ -151,6 +154,11 @@ def cost(f: Footprint) -> str:
     """Flops and memory of a step, in one line."""
     memory = f"kept {amount(f.kept)} · peak {amount(f.peak)}, without reuse {amount(f.unshared)}"
     return f"a step at N = {f.rows}: {f.flops:,} flops · {memory}"
+
+
+def threaded(f: Footprint) -> str:
+    """How many threads a step runs on, and which sums depend on it."""
+    return f"on {f.threads} threads, which add up in an order of their own in {' '.join(f.summed)}: other bits than --threads 1"
 
 
 def amount(size: int) -> str:
