@@ -1,10 +1,12 @@
 """Random optimizers through the kernel, which writes over states and params as early as it may, beside their own text on NumPy."""
 
 import random
+from typing import Any
 
-import mlpc
 import numpy as np
 import pytest
+
+import mlpc
 from mlpc.runtime.kernel import Kernel, allocate
 from mlpc.runtime.program import STATES
 
@@ -54,7 +56,7 @@ def stepped(seed: int) -> None:
     kernel.inputs["x"][...] = [[1, 2], [-1, 0.5], [0.25, -3]]
     with np.errstate(all="ignore"):
         kernel.run()
-        scope = {"w": start[0], "dw": arrays.flat[1], "max": np.maximum, "abs": np.abs, "__builtins__": {}}
+        scope: dict[str, Any] = {"w": start[0], "dw": arrays.flat[1], "max": np.maximum, "abs": np.abs, "__builtins__": {}}
         names = [s.name for s in plan.values if s.id in [state.value for state in plan.states]]
         scope |= dict(zip(names, start[STATES:], strict=True))
         for name, text in (("m", m), ("v", v), ("w", w)):
