@@ -77,7 +77,7 @@ def test_a_key_that_is_not_told_of_is_a_fault(document) -> None:
         for key in place(found):
             less = copy.deepcopy(found)
             del place(less)[key]
-            assert faults(less) or key in {"settings", "facts", "memory", "flops", "update_names", "update_state"}, key
+            assert faults(less) or key in {"settings", "facts", "memory", "flops", "threads", "update_names", "update_state"}, key
 
 
 @pytest.mark.parametrize(
