@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -212,8 +211,7 @@ def _go_on(asked: resume.Asked, i: int, above: Path, stop: Wish) -> dict[str, An
     """The document of a fold that has ended; else trains it where it was left or, where it was not begun, from the start."""
     folder = _of(above, i)
     if not (folder / SETTINGS).exists():
-        if folder.exists():
-            shutil.rmtree(folder)  # it was just being made
+        run_folder.discard(folder)
         return _begin(resume.anew(asked, _of(above, 1)), asked.models, i, above, resume.init(asked.models[0], _of(above, 1)), stop)
     begun = resume.left(asked, folder, i - 1)
     if begun.finished is not None:

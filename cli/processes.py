@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -66,8 +65,6 @@ def outcomes(
             return Outcome(run, NOT_BEGUN, {}, "not begun")
         if path := changed():
             return Outcome(run, NOT_BEGUN, {}, f"not begun: {path} has changed since the sweep began")
-        if folder is not None and (mine := folder / str(run.number)).exists() and not begun(mine):
-            shutil.rmtree(mine)  # it was just being made
         process = subprocess.Popen(
             _words(args, run, folder),
             stdin=subprocess.DEVNULL,

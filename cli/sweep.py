@@ -58,6 +58,9 @@ def _run(
 ) -> int:
     """Runs what is not done yet, keeps the table and prints it."""
     asked = sweep_folder.asked(args, models[0])
+    for mine in (folder / str(run.number) for run in runs) if folder is not None else ():
+        if not sweep_folder.begun(mine):
+            run_folder.discard(mine)
     if folder is not None:
         write_file(folder / run_folder.SWEEP, json_text(document(models[0], found, (), by, folder, asked)).encode())
     jobs = min(len(runs), args.jobs or _jobs(runs, args.max_memory))

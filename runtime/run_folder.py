@@ -61,6 +61,19 @@ def empty(path: Path) -> Path:
     return path
 
 
+def discard(folder: Path) -> None:
+    """Removes the folder of a run that was just being made. MlpcError E0505 if something of a training is in it; OSError."""
+    if not folder.exists():
+        return
+    found = next(
+        (p for p in sorted(folder.rglob("*")) if p.name in (HISTORY_LINES, WEIGHTS, RUN) or p.name.startswith("checkpoint-")), None
+    )
+    if found is not None:
+        message = f"{folder} holds {found.relative_to(folder)}, and {SETTINGS} is missing, by which it would go on"
+        raise fault("E0505", None, message, "move it away, and it begins again from the start")
+    shutil.rmtree(folder)
+
+
 def put(path: Path, text: str) -> None:
     """A new file; OSError, which names it, if it is there already or cannot be written."""
     with naming(path), open(path, "x", encoding="utf-8", newline="\n") as file:

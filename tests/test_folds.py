@@ -307,3 +307,12 @@ def test_a_rehearsal_of_folds(tmp_path: Path, ask: Any) -> None:
     run = mlpc.load_folds(path, 3)[0].train(max_seconds=0)
     assert status == 0 and "3 folds of 16 rows out of 48" in out and not (tmp_path / "runs").exists()
     assert f"first loss   {run.history[0]['loss']['train']:.6f}, of the first batch" in out
+
+
+def test_a_fold_that_lost_its_settings_is_not_thrown_away(tmp_path: Path, ask: Any) -> None:
+    ask("run", str(written(tmp_path, "random")), "--folds", "2", "--out", "r")
+    Path("r/fold-2/settings.json").unlink()
+    weights = Path("r/fold-2/weights.safetensors").read_bytes()
+    status, _, err = ask("run", "--resume", "r")
+    assert status == 1 and "in fold 2, r/fold-2 holds history.jsonl, and settings.json is missing, by which it would go on" in err
+    assert Path("r/fold-2/weights.safetensors").read_bytes() == weights
