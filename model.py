@@ -203,11 +203,11 @@ class Model(Shown):
             )
         weights.refuse_unwritable(self.plan)
         refuse_without_libraries((self.plan, self.compilation.evaluation), self.program.source)
-        predicted = _predicted(self.plan, self.compilation.evaluation, self.dataset.schema.rows, self.settings)
+        predicted = _predicted(self.plan, self.compilation.evaluation, self.dataset.schema.rows, self.settings, self.dataset.stored)
         memory.refuse_if_over(predicted, memory.parse_size(max_memory))
 
 
 @lru_cache(maxsize=1)
-def _predicted(plan: Plan, evaluation: Plan, rows: tuple[tuple[str, int], ...], settings: Settings) -> memory.Prediction:
+def _predicted(plan: Plan, evaluation: Plan, rows: tuple[tuple[str, int], ...], settings: Settings, stored: bool) -> memory.Prediction:
     """What a training takes. A command asks before it makes a folder, and the training asks again."""
-    return memory.predict(plan, evaluation, dict(rows), settings)
+    return memory.predict(plan, evaluation, dict(rows), settings, stored)

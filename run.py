@@ -59,14 +59,14 @@ class Run(Trained):
         """The `rows`, `loss` and `metrics` of raw rows, which have their targets: in the same units as those of the run's own splits."""
         from .runtime import given
 
-        return self.evaluate_table(next(given.tables(data, self.measured_columns(), most=None)))
+        return self.evaluate_tables(given.tables(data, self.measured_columns()))
 
-    def evaluate_table(self, table: Table) -> Evaluation:
-        """As `evaluate`, of a table that is read already."""
+    def evaluate_tables(self, tables: Iterable[Table]) -> Evaluation:
+        """As `evaluate`, of tables whose rows stand one below the other."""
         from .runtime.new_rows import evaluation
 
         model = self.model
-        return evaluation(model.program, model.dataset, model.compilation.evaluation, self.params | self.states, table)
+        return evaluation(model.program, model.dataset, model.compilation.evaluation, self.params | self.states, tables)
 
     def head(self, value: str | None = None) -> Head:
         """The output, or another value of the model, as something to predict. MlpcError E0201 or E0511 if it is none."""

@@ -8,17 +8,15 @@ from pathlib import Path
 from ..dsl.diagnostics import printable
 from ..loading import load_run
 from .load import warn, write, write_json
-from .predict import source, told_unread
+from .predict import source, telling
 from .results import confusions, table
 
 
 def command(args: argparse.Namespace) -> int:
-    """Measures as training measures a split. Status 0; MlpcError for a run or a table that cannot be used."""
+    """Measures as training measures a split, as the rows are read. Status 0; MlpcError for a run or a table that cannot be used."""
     run = load_run(Path(args.run))
     needed = run.measured_columns()
-    rows = next(source(args.data, needed, most=None))
-    told_unread(rows, needed)
-    found = run.evaluate_table(rows)
+    found = run.evaluate_tables(telling(source(args.data, needed), needed))
     for note in found.notes:
         warn(f"note: {printable(note)}")
     if args.json:

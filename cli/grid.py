@@ -154,7 +154,10 @@ def checked(args: argparse.Namespace, found: Grid, tell: Callable[[Model], None]
             hint = "a later --set of a whole setting replaces what an earlier one says of its parts"
             faults[message] = Diagnostic("E0302", None, message, hint), []
             continue
-        needed = max(memory.predict(m.plan, m.compilation.evaluation, dict(m.dataset.schema.rows), m.settings).total for m in models)
+        needed = max(
+            memory.predict(m.plan, m.compilation.evaluation, dict(m.dataset.schema.rows), m.settings, m.dataset.stored).total
+            for m in models
+        )
         runs.append(Combination(pick + 1, values, args.threads or max(suitable(m.plan) for m in models), needed))
     if faults:
         raise MlpcError(*(_placed(d, at, found, len(picks)) for d, at in faults.values()), status=status)

@@ -33,7 +33,7 @@ def command(args: argparse.Namespace) -> int:
     if args.proba:
         head.probable(np.zeros((1, len(head.shares))))  # refused before anything is read or written
     columns = head.shares if args.proba else head.columns
-    tables = _telling(source(args.data, run.columns(args.value)), run.columns(args.value), head)
+    tables = telling(source(args.data, run.columns(args.value)), run.columns(args.value), head.note)
     found = ([list(c) for c in _columns(head, raw, args.proba)] for _, raw in run.predictions(head, tables))
     if args.output not in (None, "-"):
         written = _Counted(found)
@@ -60,20 +60,29 @@ def _refuse_what_is_read(place: Path, read: tuple[Path, ...]) -> None:
         raise fault("E0506", None, f"{place} is what is read here, and would be gone", "-o names another file")
 
 
-def source(data: str, needed: dict[str, int], most: int | None = given.BATCH) -> Iterator[Table]:
-    """The tables in a file, or in what comes from stdin as .csv, `most` rows at a time."""
+def source(data: str, needed: dict[str, int]) -> Iterator[Table]:
+    """The tables in a file, or in what comes from stdin as .csv, some rows at a time."""
     if data != "-":
-        yield from given.tables(data, needed, most)
+        yield from given.tables(data, needed)
         return
     text = text_of(sys.stdin.buffer)
     try:
-        yield from batches(text, "stdin", ",", None, most)
+        yield from batches(text, "stdin", ",", None, given.BATCH)
     finally:
         text.detach()  # stdin is not ours to close
 
 
-def told_unread(table: Table, needed: dict[str, int]) -> None:
-    """A note on stderr with the columns of a table that nothing reads."""
+def telling(tables: Iterator[Table], needed: dict[str, int], note: str = "") -> Iterator[Table]:
+    """The tables; with the first comes the note, if there is one, and one of the columns that nothing reads, on stderr."""
+    if note:
+        warn(f"note: {printable(note)}")
+    for i, table in enumerate(tables):
+        if not i:
+            _told_unread(table, needed)
+        yield table
+
+
+def _told_unread(table: Table, needed: dict[str, int]) -> None:
     parts = {label for name, width in needed.items() for label in (name, *(f"{name}{i + 1}" for i in range(width)))}
     extra = [name for name in table.names if name not in parts]
     if extra:
@@ -91,16 +100,6 @@ class _Counted:
         for part in self.found:
             self.rows += len(part[0])
             yield part
-
-
-def _telling(tables: Iterator[Table], needed: dict[str, int], head: Head) -> Iterator[Table]:
-    """The tables; with the first come the notes."""
-    if head.note:
-        warn(f"note: {printable(head.note)}")
-    for i, table in enumerate(tables):
-        if not i:
-            told_unread(table, needed)
-        yield table
 
 
 def _columns(head: Head, raw: Array, proba: bool) -> list[list[Any]]:

@@ -132,7 +132,9 @@ def rehearse(args: argparse.Namespace, model: Model, head: str) -> int:
     """
     run = model.train(threads=args.threads, max_memory=args.max_memory, init=args.init, max_seconds=0)
     loss = run.history[0]["loss"]["train"] if run.history else math.nan
-    predicted = memory.predict(model.plan, model.compilation.evaluation, dict(model.dataset.schema.rows), model.settings)
+    predicted = memory.predict(
+        model.plan, model.compilation.evaluation, dict(model.dataset.schema.rows), model.settings, model.dataset.stored
+    )
     if args.json:
         told = {"title": model.plan.title, "rows": dict(model.dataset.schema.rows), "settings": settings_document(model)}
         write_json({**told, "steps": model.settings.steps, "memory": predicted.total, "first_loss": loss})

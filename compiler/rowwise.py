@@ -1,13 +1,15 @@
-"""A plan without a gradient in two: what a row's numbers alone make, and what takes all rows together.
+"""A plan without a gradient in parts: what a row's numbers alone make, sums over rows, and what takes all rows together.
 
-The first part can run over any chunk of rows and gives each row the same numbers; the second runs once, over what the first has
-made of every row. A loss such as `mean(cross_entropy(p, y)) + 1e-4 * l2(weights)` so costs one number a row in between.
+The first part can run over any chunk of rows and gives each row the same numbers; the sums add up block by block; the rest runs once, over
+what the first has made of every row. Of `mean(cross_entropy(p, y)) + 1e-4 * l2(weights)` nothing is kept of a row; of `roc_auc(p, y)`
+two numbers are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import cast
 
 from .ops import TABLE
 from .plan import Line, Plan, Step, Value
@@ -18,23 +20,37 @@ FIXED, ROW, WHOLE = "fixed", "row", "whole"  # reads no row of data; its own row
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`rows` runs chunk by chunk; of it, `rest` reads the registers `carried`, which are its inputs under their numbers as names."""
+    """`rows` runs chunk by chunk. Of it `sums` reads the registers `added`, and makes `totals` of any rows; `rest` reads the registers
+    `carried`, of all rows, and the totals. What a part reads of another are its inputs, under their numbers as names.
+    """
 
     rows: Plan
+    added: tuple[int, ...]
+    sums: Plan
+    totals: tuple[int, ...]
     carried: tuple[int, ...]
     rest: Plan
 
 
 def parts(plan: Plan) -> Parts:
-    """Both parts of an evaluation plan; its loss and reports are those of `rest`."""
+    """The parts of an evaluation plan; its loss and reports are those of `rest`."""
     plan = _summed_by_row(plan)
     kinds = reads(plan)
     results = {plan.loss, *(register for _, register in plan.reports)}
     made = {s.out: s for line in plan.forward for s in line.steps}
     late = _needed(results, made, lambda r: kinds[r] != ROW)
-    carried = tuple(sorted(r for r in {*results, *(a for r in late if r in made for a in made[r].args)} if kinds[r] == ROW))
-    early = _needed(carried, made, lambda r: True)
-    return Parts(_part(plan, early, tuple(r for r in plan.inputs if r in early), carried[:1]), carried, _part(plan, late, carried))
+    totals = tuple(sorted(r for r in late if r in made and _adds_rows(made[r], kinds)))
+    added = tuple(sorted({made[r].args[0] for r in totals}))
+    carried = tuple(sorted(r for r in {*results, *(a for r in late - {*totals} if r in made for a in made[r].args)} if kinds[r] == ROW))
+    early = _needed((*added, *carried), made, lambda r: True)
+    rows = _part(plan, early, tuple(r for r in plan.inputs if r in early), (*added, *carried)[:1], numbered=False)
+    sums = _part(plan, totals, added, totals[:1])
+    return Parts(rows, added, sums, totals, carried, _part(plan, late - {*totals}, (*carried, *totals)))
+
+
+def _adds_rows(step: Step, kinds: dict[int, str]) -> bool:
+    """Whether a step is a sum over the rows of what is of a row."""
+    return step.op == "sum" and kinds[step.args[0]] == ROW and 0 in cast("tuple[int, ...]", dict(step.attrs)["axes"])
 
 
 def reads(plan: Plan) -> dict[int, str]:
@@ -104,10 +120,15 @@ def _needed(roots: Iterable[int], made: dict[int, Step], through: Callable[[int]
     return found
 
 
-def _part(plan: Plan, needed: Collection[int], inputs: tuple[int, ...], results: tuple[int, ...] | None = None) -> Plan:
-    """The plan with only the steps that make the `needed` registers, from these inputs; `results` in place of its loss and reports."""
+def _part(
+    plan: Plan, needed: Collection[int], inputs: tuple[int, ...], results: tuple[int, ...] | None = None, numbered: bool = True
+) -> Plan:
+    """The plan with only the steps that make the `needed` registers, from these inputs; `results` in place of its loss and reports.
+
+    `numbered`: the inputs have their numbers as names.
+    """
     lines = [replace(line, steps=tuple(s for s in line.steps if s.out in needed)) for line in plan.forward]
-    values = tuple(_leaf(v, inputs, numbered=results is None) for v in plan.values)
+    values = tuple(_leaf(v, inputs, numbered) for v in plan.values)
     found = replace(plan, values=values, inputs=inputs, forward=tuple(line for line in lines if line.steps))
     return found if results is None else replace(found, loss=next(iter(results), plan.loss), reports=())
 

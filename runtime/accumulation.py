@@ -9,6 +9,7 @@ import numpy as np
 
 from ..compiler.plan import Plan
 from .kernel import Array, Arrays, Kernel, Look
+from .later import Values, made, whole
 from .program import GRADIENTS, MODEL_STATES, state_ranges
 
 
@@ -30,13 +31,11 @@ def next_states(plan: Plan) -> tuple[int, ...]:
 class Group:
     """The batches of one step, the last of an epoch perhaps fewer and smaller. `rows` are those of all of them.
 
-    `batches`: kernels of forward and gradient with the rows that each takes; `whole`: the inputs of all rows.
+    `batches`: kernels of forward and gradient with the rows that each takes from `reading`.
     """
 
-    def __init__(
-        self, plan: Plan, arrays: Arrays, update: Kernel, batches: Sequence[tuple[Kernel, Array]], whole: Mapping[str, Array]
-    ) -> None:
-        self.plan, self.arrays, self.update, self.batches, self.whole = plan, arrays, update, batches, whole
+    def __init__(self, plan: Plan, arrays: Arrays, update: Kernel, batches: Sequence[tuple[Kernel, Array]], reading: Reading) -> None:
+        self.plan, self.arrays, self.update, self.batches, self.reading = plan, arrays, update, batches, reading
         self.rows = sum(kernel.rows for kernel, _ in batches)
         self.loss = 0.0
         self.becomes = np.zeros_like(arrays.flat[MODEL_STATES])
@@ -54,7 +53,7 @@ class Group:
         spans = state_ranges(self.plan)
         self.loss = 0.0
         for kernel, chosen in self.batches:
-            take(kernel, self.whole, chosen)
+            self.reading.take(kernel, chosen)
             kernel.run()
             if seen is not None:
                 seen(kernel)
@@ -73,8 +72,36 @@ class Group:
         self.arrays.flat[MODEL_STATES][...] = self.becomes
 
 
-def take(kernel: Kernel, whole: Mapping[str, Array], chosen: Array) -> None:
+class Reading:
+    """The rows of a split on their way into kernels, in this order: taken from memory, or made ahead, a few batches of `size` at a time.
+
+    To be closed in the end. `take(kernel, chosen)` copies the next rows of the order, which are `chosen`, into the inputs of a kernel.
+    """
+
+    def __init__(self, data: Mapping[str, Values], order: Array, size: int) -> None:
+        self.parts = made(data, order, size) if whole(data) is None else None
+        self.part: dict[str, Array] = {}
+        self.at = self.there = 0
+        self.take: Callable[[Kernel, Array], None] = (
+            self._next if self.parts is not None else lambda kernel, chosen: take(kernel, data, chosen)
+        )
+
+    def _next(self, kernel: Kernel, chosen: Array) -> None:
+        if self.at == self.there and self.parts is not None:
+            self.part = next(self.parts)
+            self.at, self.there = 0, len(next(iter(self.part.values())))
+        for name, buffer in kernel.inputs.items():
+            buffer[...] = self.part[name][self.at : self.at + kernel.rows]
+        self.at += kernel.rows
+
+    def close(self) -> None:
+        """Ends the reading ahead."""
+        if self.parts is not None:
+            self.parts.close()
+
+
+def take(kernel: Kernel, data: Mapping[str, Values], chosen: Array) -> None:
     """Copies the chosen rows into the kernel's inputs, unless these are the whole."""
     for name, buffer in kernel.inputs.items():
-        if buffer is not whole[name]:
-            whole[name].take(chosen, 0, buffer, "clip")
+        if buffer is not data[name]:
+            data[name].take(chosen, 0, buffer, "clip")

@@ -1,25 +1,31 @@
 """The arrays of `.npz` and `.npy` files as tables: a name is an array, [N] is [N, 1], NaN is a missing cell.
 
 The headers are read here and not by NumPy, whose reader parses Python: what is no plain array of numbers or text is a diagnosis,
-and nothing is ever unpickled. The one array of a `.npy` has the name `data`.
+and nothing is ever unpickled. The one array of a `.npy` has the name `data`. Many numbers stay in the file, which is mapped into
+memory, and some rows at a time are made columns of: all but those of a compressed member, which must be unpacked.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import struct
 import zipfile
 import zlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..dsl.diagnostics import MlpcError, fault
 from ..dsl.syntax import Span
-from .columns import Column, Rows, Table
+from .columns import Column, Rows, Stored, Table, Which
+from .memory import available
 
 MAGIC = b"\x93NUMPY"
 KEYS = {
@@ -40,7 +46,9 @@ HINTS = {
     "M": "save them as numbers: days since a date, for example",
     "m": "save them as numbers: x.astype('timedelta64[s]').astype(float)",
 }
-LARGEST = 2**34  # bytes of one array: 16 GiB, which an archive of a few MB may claim
+LARGEST = 2**34  # bytes of one array that is unpacked: 16 GiB, which an archive of a few MB may claim
+IN_MEMORY = 2**29  # bytes of all numbers as float64: of a table with more, some rows at a time are made columns of
+BEGIN = 2**16  # bytes of a file in which a header must end
 EXACT = 2**53  # up to here float64 holds every whole number
 
 
@@ -62,26 +70,49 @@ class Header:
 def open_table(path: Path, span: Span | None) -> Table:
     """The table in a `.npz` or `.npy` file; E0405 if it is none. An array is read when it is asked for."""
     if path.suffix.lower() == ".npy":
-        raw = path.read_bytes()
-        return Table(path.name, ("data",), lambda name, at: columns(raw, path.name, name, at))
+        with open(path, "rb") as file:
+            found = _stored(path, ("data",), {"data": file.read(BEGIN)}) if 8 * path.stat().st_size > IN_MEMORY else None
+        raw = path.read_bytes() if found is None else b""
+        return Table(path.name, ("data",), lambda name, at: columns(raw or path.read_bytes(), path.name, name, at), stored=found)
     try:
         with zipfile.ZipFile(path) as archive:
-            names = tuple(entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy"))
+            entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:  # the file itself, not a place in it that does not exist
             raise
         raise fault("E0405", span, f"{path.name} is no .npz file: {error}", "write it with np.savez_compressed(file, x=x, y=y)") from error
+    names = tuple(entry.filename.removesuffix(".npy") for entry in entries)
     if not names:
         raise fault("E0405", span, f"{path.name} holds no array", "write it with np.savez_compressed(file, x=x, y=y)")
     for name in names:
         if names.count(name) > 1:
             raise fault("E0405", span, f"{path.name} holds two arrays `{name}`", "give every array a name of its own")
-    return Table(path.name, names, lambda name, at: columns(_member(path, name, at), path.name, name, at))
+    found = None
+    if 8 * sum(entry.file_size for entry in entries) > IN_MEMORY:
+        with _unpacking(path, names[0], span), zipfile.ZipFile(path) as archive:
+            found = _stored(path, names, {name: archive.open(entry).read(BEGIN) for name, entry in zip(names, entries, strict=True)})
+    return Table(path.name, names, lambda name, at: columns(_member(path, name, at), path.name, name, at), stored=found)
 
 
 def columns(raw: bytes, file: str, name: str, span: Span | None) -> tuple[Column, ...]:
     """The columns of the array in the bytes of a `.npy` file; E0405 if they hold no [N] or [N, k] of numbers or text."""
     head = header(raw, f"{file}, array `{name}`", span)
+    _refuse_shape(head, len(raw) - head.start, file, name, span)
+    array = np.frombuffer(raw, head.dtype, math.prod(head.shape), head.start).reshape(head.shape, order="F" if head.fortran else "C")
+    return _columns(array, name, Rows(file, range(1, len(array) + 1), text=False), span)
+
+
+def _columns(array: NDArray[Any], name: str, rows: Rows, span: Span | None) -> tuple[Column, ...]:
+    array = array.reshape(len(array), -1)
+    labels = (name,) if array.shape[1] == 1 else tuple(f"{name}{i + 1}" for i in range(array.shape[1]))
+    if array.dtype.kind == "U":
+        return tuple(Column(label, _texts(array[:, i], rows.file, label, span), rows) for i, label in enumerate(labels))
+    numbered = numbers(array, rows, labels, span)
+    return tuple(Column(label, numbered[:, i], rows) for i, label in enumerate(labels))
+
+
+def _refuse_shape(head: Header, there: int, file: str, name: str, span: Span | None) -> None:
+    """E0405 for an array that is no [N] or [N, k], or has more than the bytes that are `there`."""
     shown = f"[{', '.join(map(str, head.shape))}]"
     if len(head.shape) not in (1, 2):
         hint = (
@@ -92,18 +123,69 @@ def columns(raw: bytes, file: str, name: str, span: Span | None) -> tuple[Column
         raise fault("E0405", span, f"{file}, array `{name}` is {shown}, and data is [rows] or [rows, columns]", hint)
     if 0 in head.shape:
         raise fault("E0405", span, f"{file}, array `{name}` is {shown}: there is nothing in it", "save an array with rows and columns")
-    if len(raw) - head.start < head.bytes:
-        raise fault("E0405", span, f"{file}, array `{name}` is cut off: {shown} needs {head.bytes} bytes, and here are {len(raw) - head.start}",
+    if there < head.bytes:
+        raise fault("E0405", span, f"{file}, array `{name}` is cut off: {shown} needs {head.bytes} bytes, and here are {there}",
                     "save the file again")  # fmt: skip
-    flat = np.frombuffer(raw, head.dtype, math.prod(head.shape), head.start)
-    array = flat.reshape(head.shape, order="F" if head.fortran else "C")
-    array = array.reshape(len(array), -1)
-    labels = (name,) if array.shape[1] == 1 else tuple(f"{name}{i + 1}" for i in range(array.shape[1]))
-    rows = Rows(file, range(1, len(array) + 1), text=False)
-    if head.dtype.kind == "U":
-        return tuple(Column(label, _texts(array[:, i], file, label, span), rows) for i, label in enumerate(labels))
-    numbered = numbers(array, rows, labels, span)
-    return tuple(Column(label, numbered[:, i], rows) for i, label in enumerate(labels))
+
+
+def stored(
+    file: str, names: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]], opened: Callable[[str, Span | None], NDArray[Any]]
+) -> Stored | None:
+    """Arrays of numbers, of which some rows at a time are read, or None if they are few. `opened` gives one, which may lie in a file."""
+    if 8 * sum(map(math.prod, shapes.values())) <= IN_MEMORY:
+        return None
+
+    def at(which: Which) -> Table:
+        def read(name: str, span: Span | None) -> tuple[Column, ...]:
+            part = opened(name, span)[which]
+            lines = range(which.start + 1, which.start + 1 + len(part)) if isinstance(which, slice) else which + 1
+            return _columns(part, name, Rows(file, cast("Sequence[int]", lines), text=False), span)
+
+        return Table(file, names, read)
+
+    return Stored({name: shape[0] for name, shape in shapes.items()}, at)
+
+
+def _stored(path: Path, names: tuple[str, ...], begins: Mapping[str, bytes]) -> Stored | None:
+    """The arrays of a file that begin so; those at fault, and those of text, are left to `columns`."""
+    heads: dict[str, Header] = {}
+    for name, begin in begins.items():
+        with suppress(MlpcError):
+            head = header(begin, name, None)
+            if head.dtype.kind != "U" and len(head.shape) in (1, 2) and 0 not in head.shape:
+                heads[name] = head
+
+    @cache
+    def opened(name: str, span: Span | None) -> NDArray[Any]:
+        return _opened(path, name, heads[name], span)
+
+    return stored(path.name, names, {name: head.shape for name, head in heads.items()}, opened)
+
+
+def _opened(path: Path, name: str, head: Header, span: Span | None) -> NDArray[Any]:
+    """An array as it lies in the file, or unpacked if it is compressed there."""
+    start: int | None = 0
+    there = path.stat().st_size
+    if path.suffix.lower() != ".npy":
+        with _unpacking(path, name, span):
+            start, there = _place(path, f"{name}.npy")
+    _refuse_shape(head, there - head.start, path.name, name, span)
+    order = "F" if head.fortran else "C"
+    if start is None:
+        return np.frombuffer(_member(path, name, span), head.dtype, math.prod(head.shape), head.start).reshape(head.shape, order=order)
+    return np.asarray(np.memmap(path, head.dtype, "r", start + head.start, head.shape, order))
+
+
+def _place(path: Path, member: str) -> tuple[int | None, int]:
+    """Where the bytes of a member begin in an archive, None if they are compressed, and how many they are."""
+    with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
+        entry = archive.getinfo(member)
+        archive.open(entry).close()  # its own header says what the directory does, or this fails
+        if entry.compress_type != zipfile.ZIP_STORED:
+            return None, entry.file_size
+        file.seek(entry.header_offset + 26)
+        start = entry.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))  # its name, and what else stands there
+        return start, min(entry.file_size, path.stat().st_size - start)
 
 
 def header(raw: bytes, place: str, span: Span | None) -> Header:
@@ -152,19 +234,26 @@ def too_large(rows: Rows, row: int, label: str, number: int, span: Span | None) 
 
 
 def _member(path: Path, name: str, span: Span | None) -> bytes:
-    """The bytes of one array of an archive, never more than its header asks for."""
+    """The bytes of one array of an archive, never more than its header asks for. E0234 if that is more than there is room for."""
     place = f"{path.name}, array `{name}`"
+    with _unpacking(path, name, span), zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        begin = file.read(BEGIN)
+        head = header(begin, place, span)
+        most = min(LARGEST, available() // 2)
+        if head.bytes > most:
+            hint = f"save it as it is, np.savez(file, {name}={name}), or as .npy: then it stays in the file, and rows are read as they are needed"
+            raise fault("E0234", span, f"{place} takes {head.bytes:,} bytes unpacked, and {most:,} is the most", hint)
+        return begin + file.read(max(0, head.start + head.bytes - len(begin)))
+
+
+@contextmanager
+def _unpacking(path: Path, name: str, span: Span | None) -> Generator[None]:
+    """E0405 for an array that cannot be had from an archive."""
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
-            begin = file.read(2**16)
-            head = header(begin, place, span)
-            if head.bytes > LARGEST:
-                raise fault("E0234", span, f"{place} takes {head.bytes:,} bytes, and {LARGEST:,} is the most", "save fewer rows or columns")
-            return begin + file.read(max(0, head.start + head.bytes - len(begin)))
+        yield
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, OSError) as error:
-        raise fault(
-            "E0405", span, f"{place} cannot be unpacked: {error}", "save the file again: np.savez_compressed(file, x=x, y=y)"
-        ) from error
+        raise fault("E0405", span, f"{path.name}, array `{name}` cannot be unpacked: {error}",
+                    "save the file again: np.savez_compressed(file, x=x, y=y)") from error  # fmt: skip
 
 
 def _texts(array: NDArray[np.generic], file: str, label: str, span: Span | None) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from ..dsl.diagnostics import Diagnostic
 from ..dsl.syntax import Span
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+Which = slice | NDArray[np.signedinteger[Any]]  # rows, from 0
 ABSENT = {"na", "n/a", "nan", "null", "none", "?", "-"}  # how other tools write a missing cell; a label may be called so too
 
 
@@ -60,10 +62,10 @@ class Column:
             return None
         return np.array(found, dtype=np.float64)
 
-    def counted(self, rows: NDArray[np.int64]) -> dict[str, int]:
+    def counted(self, rows: Which) -> dict[str, int]:
         """The cells of some rows, each once, in the order in which they first come -> how many of the rows have it."""
         if isinstance(self.written, tuple):
-            return dict(Counter(self.written[i] for i in rows.tolist()))
+            return dict(Counter(self.written[rows] if isinstance(rows, slice) else (self.written[i] for i in rows.tolist())))
         x = self.written[rows]
         _, first, counts = np.unique(x, return_index=True, return_counts=True)
         order = np.argsort(first)
@@ -90,6 +92,17 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """What a table has that is too large to be made columns of at once: arrays of numbers, name -> how many rows; `at` gives some rows.
+
+    Those are a table too: of all the names, of which these can be read.
+    """
+
+    rows: Mapping[str, int]
+    at: Callable[[Which], Table]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """A file's columns by name, in the order of the file. `read` makes those of one name, most often one, when they are asked for.
 
@@ -101,6 +114,7 @@ class Table:
     read: Callable[[str, Span | None], tuple[Column, ...]]
     known: dict[str, tuple[Column, ...]] = field(default_factory=dict[str, "tuple[Column, ...]"])
     origin: str = ""
+    stored: Stored | None = None
 
     def columns(self, name: str, span: Span | None) -> tuple[Column, ...]:
         """The columns of one of `names`; MlpcError at `span` where the file holds no data under it."""

@@ -7,10 +7,10 @@ of a value: so with a split the statements are evaluated twice, first as if ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,22 +20,24 @@ from ..compiler.schema import DataValue, Schema
 from ..dsl.diagnostics import MlpcError, fault
 from ..dsl.syntax import Assign, From, Name, Program, walk
 from .columns import Rows, Table
-from .expressions import Drop, Scope, Transform, evaluate
+from .evaluation import Collector, LeftOut, Sources, complete, evaluated, rows_of, unequal_rows
+from .expressions import Transform
 from .folds import BLOCKS, folds, in_fold
 from .frame import Frame, Indices
 from .labels import class_counts
+from .later import Later, Values
 from .selection import named
-from .split import deal, read_split
+from .split import deal, places, read_split
 from .strata import class_of_rows, group_of_rows
+from .streamed import blocks, looked_at_first, stays, streamed
 from .table import read_table
 from .targets import undoing
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """`splits`: split -> value -> C-contiguous float64 [rows, width], in the order train, val, test and of the statements.
+    """`splits`: split -> value -> C-contiguous float64 [rows, width], in the order train, val, test and of the statements. Of a file
+    that is too large they are made when they are asked for.
 
     `fitted`: value -> its transforms with their statistics, operands first, the value itself last. `notes` say which rows were dropped.
     `columns`: those of the file that the values are made of, in their order of use: `number` or `text`.
@@ -43,13 +45,18 @@ class Dataset:
     """
 
     schema: Schema
-    splits: dict[str, dict[str, NDArray[np.float64]]]
+    splits: dict[str, dict[str, Values]]
     fitted: dict[str, tuple[Transform, ...]]
     notes: tuple[str, ...] = ()
     columns: dict[str, str] = field(default_factory=dict[str, str])
     rows: Rows | None = None
     parts: dict[str, Indices] = field(default_factory=dict[str, "Indices"])
     origin: str = ""
+
+    @property
+    def stored(self) -> bool:
+        """Whether the values are made when they are asked for."""
+        return any(isinstance(a, Later) for values in self.splits.values() for a in values.values())
 
     def place(self, split: str, row: int) -> str:
         """Where a row of a split, counted from 0, comes from: `iris.csv:17`."""
@@ -91,83 +98,85 @@ def read_folds(
     written = assigned.pop("split", None)
     split = collect(lambda: read_split(written)) if written else None
 
-    sources = Sources(assigned, files, table, named({**assigned, "split": written} if written else assigned, table) if table else {})
-    frames, fitted, kept, notes = complete(sources, collect)
-    collect.errors += _copied_targets(program, assigned, frames, targets) + unequal_rows(assigned, frames)
-    collect.errors += [MlpcError(frame.gap) for name, frame in frames.items() if name in targets and frame.gap]
+    statements = {**assigned, "split": written} if written else assigned
+    stored = collect(lambda: stays(table, statements.values()))
+    sources = Sources(assigned, files, table, named(statements, table) if table else {}, stored=stored)
+    frames, fitted, kept, left_out = {}, {}, None, LeftOut()
+    if stored is None or looked_at_first(split, assigned.values()):
+        frames, fitted, kept, left_out = complete(sources, collect)
+        collect.errors += left_out.refused() + _refused(program, assigned, frames, targets)
     collect.stop()
-    if not frames:
+    if not frames and stored is None:
         if count:
             raise fault("E0406", None, "there are no rows to cut into folds: the model reads no data", "leave --folds out")
         return (Dataset(Schema(), {}, {}),)
-    rows = len(next(iter(frames.values())).rows.lines)
-    dealt: dict[str, Indices] = {"train": np.arange(rows)}
+    rows = len(rows_of(stored, kept, None) if stored is not None else next(iter(frames.values())).rows.lines)
+    dealt: dict[str, Indices] = {"train": places(rows)}
     labels, names = None, ()
     if split is not None:
         if split.kind == "stratified":
-            labels, names = class_of_rows(split, frames, targets)
+            classed = replace(sources, fitted=fitted)
+            of_value = partial(_frames_of, classed, frames, kept)
+            labels, names = class_of_rows(split, frames, targets, of_value)
         elif split.group is not None:
-            labels, names = group_of_rows(split.group, sources.scope("split", dict(frames), None, kept, []), rows)
+            labels, names = group_of_rows(split.group, sources.scope("split", frames, fitted, None, kept, []), rows)
         dealt = deal(split, rows, labels, seed)
     found: list[Dataset] = []
-    if count and split is not None and split.kind == "ordered":
-        notes = (*notes, BLOCKS)
+    notes = (*left_out.notes, *(BLOCKS for _ in range(count and split is not None and split.kind == "ordered")))
     for parts in folds(count, dealt, split, labels, names, seed) if count else [dealt]:
         if count or split is not None:
             mine = Collector()
-            frames, fitted = _evaluate(sources, parts["train"], kept, [], mine)
+            frames, fitted = evaluated(sources, parts["train"], kept, [], mine)
+            mine.errors += _refused(program, assigned, frames, targets) if stored is not None else []
             collect.errors += [in_fold(e, len(found) + 1) for e in mine.errors] if count else mine.errors
             collect.stop()
-        found.append(_dealt(assigned, table, frames, fitted, parts, targets, notes))
+        found.append(_dealt(replace(sources, fitted=fitted), frames, kept, parts, targets, notes))
     return tuple(found)
 
 
+def _refused(program: Program, assigned: dict[str, Assign], frames: dict[str, Frame], targets: frozenset[str]) -> list[MlpcError]:
+    """What is wrong with values that are right each by itself."""
+    gaps = [MlpcError(frame.gap) for name, frame in frames.items() if name in targets and frame.gap]
+    return [*_copied_targets(program, assigned, frames, targets), *unequal_rows(assigned, frames), *gaps]
+
+
+def _frames_of(sources: Sources, frames: dict[str, Frame], kept: NDArray[np.bool_] | None, name: str) -> Iterator[Frame]:
+    """A value at all rows that are kept."""
+    if sources.stored is None:
+        return iter([frames[name]])
+    return (block[name] for block in blocks(sources, {name: frames[name]}, rows_of(sources.stored, kept, None)))
+
+
 def _dealt(
-    assigned: dict[str, Assign],
-    table: Table | None,
+    sources: Sources,
     frames: dict[str, Frame],
-    fitted: dict[str, tuple[Transform, ...]],
+    kept: NDArray[np.bool_] | None,
     parts: dict[str, Indices],
     targets: frozenset[str],
     notes: tuple[str, ...],
 ) -> Dataset:
     """The values of all rows, as they were fitted, dealt to the splits."""
+    rows, fitted, table = next(iter(frames.values())).rows, dict(sources.fitted), sources.table
+    splits: dict[str, dict[str, Values]]
+    if sources.stored is None:
+        splits = {part: {name: _rows_of(frame, which) for name, frame in frames.items()} for part, which in parts.items()}
+        counts = {name: class_counts(frame, parts["train"]) for name, frame in frames.items()}
+    else:
+        there = streamed(sources, frames, kept, parts, targets)
+        splits, counts, rows = there.splits, there.counts, there.rows
     values = tuple(
-        DataValue(name, len(frame.labels), frame.facts, frame.labels, frame.classes, assigned[name].name.span,
-                  undoing(fitted, name) if name in targets else (), class_counts(frame, parts["train"]))
+        DataValue(name, len(frame.labels), frame.facts, frame.labels, frame.classes, sources.assigned[name].name.span,
+                  undoing(fitted, name) if name in targets else (), counts[name])
         for name, frame in frames.items()
     )  # fmt: skip
-    splits = {part: {name: _rows_of(frame, which) for name, frame in frames.items()} for part, which in parts.items()}
-    rows_of = tuple((part, len(which)) for part, which in parts.items())
-    rows = next(iter(frames.values())).rows
-    return Dataset(Schema(values, rows_of), splits, fitted, notes, _kinds(table, frames), rows, parts, table.origin if table else "")
+    schema = Schema(values, tuple((part, len(which)) for part, which in parts.items()))
+    return Dataset(schema, splits, fitted, notes, _kinds(table, frames), rows, parts, table.origin if table else "")
 
 
 def _kinds(table: Table | None, frames: dict[str, Frame]) -> dict[str, str]:
     """The columns of the file that frames are made of, `number` if all their cells are numbers, else `text`."""
     used = dict.fromkeys(name for frame in frames.values() for name in frame.sources) if table else {}
-    return {name: "number" if all(c.is_numeric for c in table.known[name]) else "text" for name in used if table}
-
-
-class Collector:
-    """Calls what may be at fault, goes on after a fault, and raises all of them at `stop`."""
-
-    def __init__(self) -> None:
-        self.errors: list[MlpcError] = []
-
-    def __call__(self, make: Callable[[], _T]) -> _T | None:
-        """What it makes, or None where that is at fault."""
-        try:
-            return make()
-        except MlpcError as error:
-            self.errors.append(error)
-            return None
-
-    def stop(self) -> None:
-        """Raises what was found."""
-        if self.errors:
-            diagnostics = dict.fromkeys(d for error in self.errors for d in error.diagnostics)
-            raise MlpcError(*diagnostics, status=max(error.status for error in self.errors))
+    return {name: "number" if all(c.is_numeric for c in table.known.get(name, ())) else "text" for name in used if table}
 
 
 def _once(s: Assign, assigned: dict[str, Assign]) -> bool:
@@ -189,92 +198,6 @@ def _table(files: list[From], folder: Path | None, data_root: Path | None, given
     if given is not None or not files:
         return given
     return read_table(files[0].path, folder, data_root)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sources:
-    """What the statements are made of: themselves, the file, and for each the columns that others name.
-
-    `fitted`: what each was in training, if that is past; `dropping`: whether a row with a missing cell may be left out.
-    """
-
-    assigned: dict[str, Assign]
-    files: list[From]
-    table: Table | None
-    taken: dict[str, frozenset[str]]
-    fitted: Mapping[str, tuple[Transform, ...]] = field(default_factory=dict[str, "tuple[Transform, ...]"])
-    dropping: bool = True
-
-    def scope(
-        self, name: str, values: dict[str, Frame | None], train: Indices | None, kept: NDArray[np.bool_] | None, drops: list[Drop]
-    ) -> Scope:
-        """What the statement `name` sees."""
-        lines = {name: s.name.span.line for name, s in self.assigned.items()}
-        at_fault = bool(self.files) and self.table is None
-        taken, fitted = self.taken.get(name, frozenset[str]()), self.fitted.get(name)
-        return Scope(name, self.table, at_fault, values, lines, taken, train, kept, drops if self.dropping else None, fitted)
-
-
-def _evaluate(
-    sources: Sources, train: Indices | None, kept: NDArray[np.bool_] | None, drops: list[Drop], collect: Collector
-) -> tuple[dict[str, Frame], dict[str, tuple[Transform, ...]]]:
-    """The values without a fault, in the order written, and how they were made; `train` None: every row trains."""
-    values: dict[str, Frame | None] = {}
-    fitted: dict[str, tuple[Transform, ...]] = {}
-    for name, s in sources.assigned.items():
-        scope = sources.scope(name, values, train, kept, drops)
-        made = collect(lambda s=s, scope=scope: evaluate(s.value, scope))
-        values[name] = made[0] if made else None
-        if made:
-            fitted[name] = made[1]
-    return {name: frame for name, frame in values.items() if frame is not None}, fitted
-
-
-def complete(
-    sources: Sources, collect: Collector
-) -> tuple[dict[str, Frame], dict[str, tuple[Transform, ...]], NDArray[np.bool_] | None, tuple[str, ...]]:
-    """The values of the rows that no `drop_missing` leaves out, how they were made, which rows these are (None: all), and a note."""
-    kept: NDArray[np.bool_] | None = None
-    columns: dict[str, None] = {}
-    while True:
-        attempt, drops = Collector(), list[Drop]()
-        frames, fitted = _evaluate(sources, None, kept, drops, attempt)
-        there = len(drops[0].rows) if kept is None and drops else 0 if kept is None else int(kept.sum())
-        unequal = next((d for d in drops if len(d.rows) != there), None)
-        if unequal is not None:
-            attempt.errors.append(fault("E0409", unequal.span, f"this drops some of {len(unequal.rows)} rows, and other values have {there}",
-                                        "every value of `data` has the same rows"))  # fmt: skip
-        if unequal is not None or not drops:
-            collect.errors += attempt.errors
-            return frames, fitted, kept, _dropped(kept, columns)
-        left = ~np.logical_or.reduce([d.rows for d in drops])
-        columns |= dict.fromkeys(c for d in drops for c in d.columns)
-        if not left.any():
-            named_columns = " and ".join(f"`{c}`" for c in columns)
-            collect.errors.append(fault("E0404", drops[0].span, f"every row has a missing cell in {named_columns}: none is left",
-                                        "`|> impute(...)` fills cells instead"))  # fmt: skip
-            return {}, {}, kept, ()
-        kept = np.ones(there, dtype=np.bool_) if kept is None else kept
-        kept[np.flatnonzero(kept)] = left
-
-
-def _dropped(kept: NDArray[np.bool_] | None, columns: dict[str, None]) -> tuple[str, ...]:
-    if kept is None:
-        return ()
-    count = int((~kept).sum())
-    return (f"{count} of {len(kept)} rows dropped: a cell of {', '.join(columns)} is missing",)
-
-
-def unequal_rows(assigned: dict[str, Assign], frames: dict[str, Frame]) -> list[MlpcError]:
-    """E0409 for every value that has not as many rows as the first."""
-    first = next(iter(frames), "")
-    rows = {name: len(frame.rows.lines) for name, frame in frames.items()}
-    return [
-        fault("E0409", assigned[name].name.span,
-              f"`{name}` has {count} rows and `{first}` (line {assigned[first].span.line}) has {rows[first]}",
-              "every value of `data` has the same rows")
-        for name, count in rows.items() if count != rows[first]
-    ]  # fmt: skip
 
 
 def _copied_targets(program: Program, assigned: dict[str, Assign], frames: dict[str, Frame], targets: frozenset[str]) -> list[MlpcError]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -13,11 +14,11 @@ from ..compiler.constants import Number as Constant
 from ..compiler.constants import exact, fold
 from ..compiler.facts import Facts
 from ..dsl.diagnostics import MlpcError, did_you_mean, fault
-from ..dsl.syntax import Binary, Call, Expr, Matrix, Name, Number, Span, Text, Unary
+from ..dsl.syntax import Binary, Call, Expr, Matrix, Name, Number, Text, Unary
 from .arguments import arguments_of, word
 from .columns import Table
-from .frame import Array, Frame, Indices, Statistics, computed, in_blocks, numbers, numeric
-from .missing import gaps
+from .frame import Array, Frame, Indices, Pieces, Statistics, block_rows, computed, in_blocks, numbers, numeric
+from .missing import Drop, dropped
 from .pipes import PIPES
 from .selection import KINDS, Selection, by_kind, by_pattern, labels_of, literal
 from .split import KINDS as SPLITS
@@ -42,15 +43,6 @@ class Transform:
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Rows that a `drop_missing` leaves out: `rows` is true where a cell of its columns is missing."""
-
-    rows: NDArray[np.bool_]
-    columns: tuple[str, ...]
-    span: Span
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
     """What a statement sees.
@@ -59,6 +51,8 @@ class Scope:
     `from`, or if its file is at fault (`table_at_fault`); `taken` are its columns that other statements name. `train`: the
     rows that statistics may see; None is all. `kept`: the rows of the file that were not dropped; None is all. `drops` collects
     the rows to drop; None: none may be dropped. `fitted`: the steps that the statement was in training, which new rows go through again.
+    `blocks`: where the table is a sample of one that stays in its file, an expression, which consists of these steps, at all rows that
+    train, of which so many come at a time.
     """
 
     name: str
@@ -71,8 +65,16 @@ class Scope:
     kept: NDArray[np.bool_] | None
     drops: list[Drop] | None
     fitted: tuple[Transform, ...] | None = None
+    blocks: Callable[[Expr, tuple[Transform, ...], int], Iterator[Frame]] | None = None
+
+    def pieces(self, frame: Frame, expr: Expr, steps: tuple[Transform, ...]) -> Pieces:
+        """The rows that train, of an expression that is `frame` and was made in these steps."""
+        if self.blocks is not None:
+            return ((block, slice(None)) for block in self.blocks(expr, steps, block_rows(frame)))
+        return in_blocks(frame, np.arange(len(frame.rows.lines)) if self.train is None else self.train)
 
 
+Steps = Callable[[], tuple[Transform, ...]]
 Made = tuple[Frame | Constant, str, Statistics]
 KNOWN_FAULT = MlpcError()  # what a statement raises that reads a value whose fault is reported already
 
@@ -97,7 +99,7 @@ def unconverted(expr: Expr, scope: Scope) -> tuple[Frame, tuple[Transform, ...]]
     for node in reversed(order):
         of = tuple(place[operand] for operand in _operands(node))
         before = scope.fitted[len(results)] if scope.fitted is not None else None
-        result, name, statistics = _make(node, [results[i] for i in of], scope, before)
+        result, name, statistics = _make(node, [results[i] for i in of], scope, before, lambda of=of: _tree(steps, of[0]))
         place[node] = len(results)
         results.append(result)
         steps.append(Transform(name, of, statistics, len(result.labels) if isinstance(result, Frame) else 0))
@@ -105,6 +107,14 @@ def unconverted(expr: Expr, scope: Scope) -> tuple[Frame, tuple[Transform, ...]]
             found = f"`{node.span.words}` is {steps[-1].width} columns here, and was {before.width} in training"
             raise fault("E0231", node.span, found, "the table must have the columns that the model was trained on")
     return _frame(results[-1], expr), tuple(steps)
+
+
+def _tree(steps: list[Transform], at: int) -> tuple[Transform, ...]:
+    """The step there and all that it is made of, which stand before it."""
+    first = at
+    while steps[first].of:
+        first = min(steps[first].of)
+    return tuple(steps[first : at + 1])
 
 
 def _operands(node: Expr) -> tuple[Expr, ...]:
@@ -120,8 +130,8 @@ def _operands(node: Expr) -> tuple[Expr, ...]:
             return ()
 
 
-def _make(node: Expr, operands: list[Frame | Constant], scope: Scope, before: Transform | None) -> Made:
-    """What a node comes to; `before`: the step that it was in training, whose columns and statistics stay."""
+def _make(node: Expr, operands: list[Frame | Constant], scope: Scope, before: Transform | None, steps: Steps) -> Made:
+    """What a node comes to; `before`: the step that it was in training, whose columns and statistics stay. `steps`: of its first operand."""
     if before is not None and before.name in {"columns", "literal"}:  # the numbers of a literal are those of training rows
         return _of_table(cast("tuple[str, ...]", before.statistics["names"][0]), node, scope)
     match node:
@@ -139,7 +149,7 @@ def _make(node: Expr, operands: list[Frame | Constant], scope: Scope, before: Tr
         case Call(function=Name(id="concat")):
             return _concat(node, operands)
         case Call(function=Name(id=name)) if name in PIPES:
-            return _piped(node, operands, scope, before)
+            return _piped(node, operands, scope, before, steps)
         case Call(function=function):
             hint = f"split = {function.id}(...)" if function.id in SPLITS else did_you_mean(function.id, FUNCTIONS)
             raise fault("E0205", function.span, f"`{function.id}` is no function of the `data` section", hint)
@@ -226,18 +236,24 @@ def _concat(node: Call, operands: list[Frame | Constant]) -> Made:
     return Frame(labels, frames[0].rows, node.span, array, facts=kept, sources=sources, gap=gap), "concat", {}
 
 
-def _piped(node: Call, operands: list[Frame | Constant], scope: Scope, before: Transform | None) -> Made:
+def _piped(node: Call, operands: list[Frame | Constant], scope: Scope, before: Transform | None, steps: Steps) -> Made:
     name, pipe = node.function.id, PIPES[node.function.id]
     if not operands or node.args[0].name is not None:
         raise fault("E0206", node.span, f"`{name}` needs columns", f"x = column |> {name}")
     arguments = arguments_of(node, operands[1:])
     frame = _frame(operands[0], node.args[0].value)
-    if name == "drop_missing" and scope.drops is not None and (found := gaps(frame)).any():
-        scope.drops.append(Drop(found, tuple(c.name for c in frame.cells if c.gaps.any()), node.function.span))
-        raise KNOWN_FAULT  # the statement is evaluated again without these rows
+    if name == "drop_missing" and scope.drops is not None and scope.train is None:
+        frames = iter([frame]) if scope.blocks is None else scope.blocks(node.args[0].value, steps(), block_rows(frame))
+        drop = dropped(frames, node.function.span)
+        if drop.columns:
+            scope.drops.append(drop)
+            raise KNOWN_FAULT  # the statement is evaluated again without these rows
     frame = numeric(frame) if pipe.numeric else frame
-    train = np.arange(len(frame.rows.lines)) if scope.train is None else scope.train
-    statistics = pipe.fit(in_blocks(frame, train), arguments, node.function.span) if before is None else before.statistics
+    statistics = before.statistics if before is not None else {}
+    if before is None:
+        trained = ((numeric(f) if pipe.numeric else f, rows) for f, rows in scope.pieces(frame, node.args[0].value, steps()))
+        with closing(trained) as pieces:
+            statistics = pipe.fit(pieces, arguments, node.function.span)
     return pipe.apply(frame, statistics, node.function.span), name, statistics
 
 

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from ..compiler.facts import NOTHING, Facts
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Span
-from .columns import Column, Rows, missing_faults, number_faults
+from .columns import Column, Rows, Which, missing_faults, number_faults
+from .split import Indices
 
 Array = NDArray[np.float64]
 Arguments = Mapping[str, float | str]
 Statistics = dict[str, tuple[float, ...] | tuple[tuple[str, ...], ...]]
-Indices = NDArray[np.int64]
-BLOCK = 2**21  # numbers of a block that statistics are taken of at once
+BLOCK = 2**20  # numbers of a block that statistics are taken of at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,7 @@ class Frame:
     gap: Diagnostic | None = None
 
 
-Pieces = Iterable[tuple[Frame, Indices]]  # a frame, and those of its rows that train; they all are of one table
+Pieces = Iterable[tuple[Frame, Which]]  # a frame, and those of its rows that train; they all are of one table
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def block_rows(frame: Frame) -> int:
     return max(1, BLOCK // max(len(frame.labels), 1))
 
 
-def in_blocks(frame: Frame, train: Indices) -> Iterator[tuple[Frame, Indices]]:
+def in_blocks(frame: Frame, train: Indices) -> Iterator[tuple[Frame, Which]]:
     """The training rows of a frame that is in memory."""
     size = block_rows(frame)
     return ((frame, train[start : start + size]) for start in range(0, len(train), size))

@@ -6,7 +6,7 @@ A column is looked at when it is asked for: what no statement reads may be anyth
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from datetime import date, time, timedelta
 from pathlib import Path
@@ -44,7 +44,9 @@ def table(data: object) -> Table:
 
 
 def tables(data: object, needed: Mapping[str, int], most: int | None = BATCH) -> Iterator[Table]:
-    """The rows as one table after another; those of .csv and .tsv `most` at a time. `needed`: name -> width, whose order an array has.
+    """The rows as one table after another; those of .csv and .tsv, and of large arrays, `most` at a time.
+
+    `needed`: name -> width, whose order an array has.
 
     `data` is a path, an array [rows, columns], a mapping of columns, or a frame of pandas, polars or others that narwhals knows.
     MlpcError E0401 to E0409 for what is none, or cannot be read.
@@ -52,15 +54,38 @@ def tables(data: object, needed: Mapping[str, int], most: int | None = BATCH) ->
     if isinstance(data, str | os.PathLike):
         yield from _of_file(Path(data), needed, most)
     elif isinstance(data, np.ndarray):
-        yield _in_order(_columns_of_array("", cast("Cells", data), None), HERE, needed)
+        table = named({"data": data})
+        if table.stored is None:
+            yield _in_order(_columns_of_array("", cast("Cells", data), None), HERE, needed)
+        else:
+            yield from (_in_order(t.columns("data", None), HERE, needed) for t in _parts(table, ["data"], most))
     else:
-        yield named(data)
+        yield from _parts(named(data), needed, most)
 
 
 def named(data: object) -> Table:
     """The table of columns that have names: a mapping, or a data frame. E0405, or E0401 without narwhals."""
     names, column = _of_mapping(cast("Mapping[str, object]", data)) if isinstance(data, Mapping) else _of_frame(data)
-    return Table(HERE, names, lambda name, span: _columns_of_array(name, column(name), span))
+    found = Table(HERE, names, lambda name, span: _columns_of_array(name, column(name), span))
+    if not isinstance(data, Mapping):
+        return found
+    given = {name: cast("Cells", a) for name, a in cast("Mapping[str, object]", data).items() if isinstance(a, np.ndarray)}
+    given = {name: np.asarray(a) for name, a in given.items() if not isinstance(a, np.ma.MaskedArray)}
+    plain = {name: a for name, a in given.items() if a.dtype.kind in "biuf" and a.ndim in (1, 2) and a.size}
+    shapes = {name: a.shape for name, a in plain.items()}
+    return replace(found, stored=arrays.stored("", names, shapes, lambda name, _: plain[name]))
+
+
+def _parts(table: Table, needed: Iterable[str], most: int | None) -> Iterator[Table]:
+    """A table with so many of its rows at a time, if what is needed of it is so much that it was left where it is."""
+    stored = table.stored.rows if table.stored is not None else {}
+    rows = {stored.get(name, 0) for name in needed}
+    if table.stored is None or most is None or len(rows) != 1 or 0 in rows:
+        yield table
+        return
+    (count,) = rows
+    for start in range(0, count, most):
+        yield table.stored.at(slice(start, min(start + most, count)))
 
 
 def _of_file(path: Path, needed: Mapping[str, int], most: int | None) -> Iterator[Table]:
@@ -74,8 +99,9 @@ def _of_file(path: Path, needed: Mapping[str, int], most: int | None) -> Iterato
         elif ending == ".parquet":
             yield parquet.open_table(path, None)
         else:
-            table = arrays.open_table(path, None)
-            yield table if ending == ".npz" or "data" in needed else _in_order(table.columns("data", None), path.name, needed)
+            named_so = ending == ".npz" or "data" in needed
+            for table in _parts(arrays.open_table(path, None), needed if named_so else ["data"], most):
+                yield table if named_so else _in_order(table.columns("data", None), path.name, needed)
     except OSError as error:
         raise MlpcError(Diagnostic("E0401", None, f"`{path}`: {error.strerror}", "name a table of raw rows"), status=74) from error
 

@@ -15,6 +15,7 @@ from ..compiler.plan import Step as Operation
 from ..compiler.rowwise import ROW, reads
 from ..compiler.settings import Settings
 from .kernel import Array, Arrays
+from .later import Values
 from .nonfinite import norm
 from .program import PARAMS, STATES, ranges
 from .reference import Seen, evaluate
@@ -26,7 +27,7 @@ MANY, HEIGHT = 20_000, 1000  # rows in which a unit that is never on is looked f
 SHRINKING = ("mul", "div", "pow", "exp", "matmul", "softmax", "sigmoid", "softplus")  # only these make 0 of what is none, by size alone
 
 
-def notes(plan: Plan, arrays: Arrays, data: Mapping[str, Array], rows: int, settings: Settings, steps: int) -> tuple[str, ...]:
+def notes(plan: Plan, arrays: Arrays, data: Mapping[str, Values], rows: int, settings: Settings, steps: int) -> tuple[str, ...]:
     """A sentence for each finding, by line, after so many steps; () where looking would cost. It belongs under `np.errstate(all="ignore")`."""
     size = min(settings.batch, rows)
     if not size or not plan.params or (steps < FEW and sum(line.flops for line in plan.lines) > SMALL):
@@ -172,7 +173,7 @@ class _Off:
         return any(off.any() for off in self.units.values())
 
 
-def _dead(plan: Plan, arrays: Arrays, whole: Mapping[str, Array], rows: int, size: int, off: _Off) -> Iterator[str]:
+def _dead(plan: Plan, arrays: Arrays, whole: Mapping[str, Values], rows: int, size: int, off: _Off) -> Iterator[str]:
     """Units that are 0 for every training row; `off` has seen the first batch, the others come as long as there may be any."""
     if size < rows and off.any:
         kinds = reads(plan)

@@ -12,6 +12,7 @@ from ..compiler.plan import Line, Plan
 from ..compiler.settings import Settings
 from ..dsl.diagnostics import fault
 from .data import Dataset
+from .later import Later, Values, made
 
 LENGTH = ("epochs", "steps")  # what may be another: how long it goes on, if no line of the plan reads it
 
@@ -94,8 +95,11 @@ def _run(line: Line) -> object:
     return line.section, line.target, line.value, line.steps, line.commits, line.whole
 
 
-def _array(a: np.ndarray[Any, Any]) -> dict[str, Any]:
-    return {"shape": list(a.shape), "sha256": hashlib.sha256(np.ascontiguousarray(a, a.dtype.newbyteorder("<")).data).hexdigest()}
+def _array(a: Values) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for part in (a,) if not isinstance(a, Later) else (part["a"] for part in made({"a": a}, range(len(a)))):
+        digest.update(np.ascontiguousarray(part, part.dtype.newbyteorder("<")).data)
+    return {"shape": list(a.shape), "sha256": digest.hexdigest()}
 
 
 def _digest(*parts: object) -> str:

@@ -12,8 +12,8 @@ from ..compiler.facts import ONEHOT, ZERO_ONE
 from ..compiler.facts import counted as below
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Span
-from .columns import Column, missing, missing_faults, number, short
-from .frame import Arguments, Frame, Indices, Pieces, Pipe, Statistics, columns_of, computed
+from .columns import Column, Which, missing, missing_faults, number, short
+from .frame import Arguments, Frame, Pieces, Pipe, Statistics, columns_of, computed
 
 LARGEST = 2**27  # numbers in one one-hot value: 1 GiB
 MISSING = "(missing)"  # how the category of the missing cells is shown; in the statistics it is ''
@@ -50,7 +50,7 @@ def codes(column: Column, known: tuple[str, ...]) -> NDArray[np.intp]:
     return of(Column("", values, column.rows).cells)[where]
 
 
-def class_counts(frame: Frame, train: Indices) -> tuple[int, ...]:
+def class_counts(frame: Frame, train: Which) -> tuple[int, ...]:
     """The training rows of each class; of one column without classes, those of 0 and of 1; () where it has other numbers, or several columns."""
     if frame.array is None or not frame.array.size:
         return ()

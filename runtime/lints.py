@@ -9,6 +9,7 @@ import numpy as np
 from ..compiler.compilation import Known
 from ..dsl.diagnostics import Diagnostic
 from .data import Dataset
+from .later import extent
 
 LARGE = 100  # times what a layer's initial weights are made for
 WIDE = 32  # of more columns, as of an image's pixels, a constant one says nothing
@@ -22,18 +23,16 @@ def lints(names: Iterable[Known], dataset: Dataset) -> Iterator[Diagnostic]:
         array = train.get(value.name)
         if value.name not in given or array is None or len(array) < 2:
             continue
-        constant = np.flatnonzero(array.min(axis=0) == array.max(axis=0))
+        low, high = extent(array)
+        constant = np.flatnonzero(low == high)
         if constant.size and array.shape[1] <= WIDE:
             column = int(constant[0])
             more = f", and {constant.size - 1} more" if constant.size > 1 else ""
-            message = f"column `{value.labels[column]}` of `{value.name}` is {array[0, column]:g} in every training row{more}"
+            message = f"column `{value.labels[column]}` of `{value.name}` is {low[column]:g} in every training row{more}"
             yield Diagnostic("W0105", value.span, message, "nothing can be learnt from it: leave it out", "warning")
-        large = np.flatnonzero(np.abs(array).max(axis=0) > LARGE)
+        large = np.flatnonzero(np.maximum(-low, high) > LARGE)
         if large.size and not value.facts.integer:
             column = int(large[0])
-            low, high = array[:, column].min(), array[:, column].max()
             more = f", and {large.size - 1} more are as large" if large.size > 1 else ""
-            message = (
-                f"column `{value.labels[column]}` of `{value.name}` goes from {low:g} to {high:g}{more}: steps that suit it suit no other"
-            )
+            message = f"column `{value.labels[column]}` of `{value.name}` goes from {low[column]:g} to {high[column]:g}{more}: steps that suit it suit no other"
             yield Diagnostic("W0106", value.span, message, "let it go through `|> standardize`", "warning")

@@ -20,10 +20,13 @@ from .accumulation import next_states, update_plan
 from .expand import expand
 from .held import held
 from .kernel import lay_out
+from .later import WAITING, rows_of_piece
 from .measure import measuring_bytes
+from .split import place_bytes
 from .steps import SECTIONS
 from .threads import suitable
 
+MAKING = 8 * 6  # bytes that a number takes while it is made of those of a file: what was read, and what pipes make of it
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
@@ -50,17 +53,21 @@ def footprint(plan: Plan) -> Footprint:
 
 
 @undisturbed()
-def predict(plan: Plan, evaluation: Plan, rows: Mapping[str, int], settings: Settings) -> Prediction:
-    """The bytes of params, gradients, states, batches and intermediate values, for splits of so many `rows`."""
+def predict(plan: Plan, evaluation: Plan, rows: Mapping[str, int], settings: Settings, stored: bool = False) -> Prediction:
+    """The bytes of params, gradients, states, batches and intermediate values, for splits of so many `rows`; `stored`: in a file."""
     itemsize = np.dtype(plan.precision).itemsize
     numbers = sum(p.count for p in plan.params)
     count = rows.get("train", 1)
     settings = settings.scheduled(count)
     parts = [("params and gradients", 2 * numbers * itemsize), ("states of the optimizer", len(plan.states) * numbers * itemsize)]
     parts.append(("drawing the params", 16 * numbers))  # in float64, each by itself and then all in one array
-    if plan.precision != "float64":
+    if stored:
+        width = max(_width(evaluation), 1)
+        piece = rows_of_piece(width, min(settings.batch, count)) * width
+        parts.append(("rows that are read ahead", piece * ((WAITING + 2) * itemsize + MAKING)))
+    elif plan.precision != "float64":
         parts.append((f"the data in {plan.precision}", sum(rows.values()) * _width(evaluation) * itemsize))
-    parts += step_parts(plan, count, settings)
+    parts += step_parts(plan, count, settings, stored)
     largest = max((count for count in rows.values()), default=0)
     if largest:
         parts.append((f"measuring {largest} rows", measuring_bytes(evaluation, largest)))
@@ -70,7 +77,7 @@ def predict(plan: Plan, evaluation: Plan, rows: Mapping[str, int], settings: Set
     return Prediction(tuple(parts))
 
 
-def step_parts(plan: Plan, rows: int, settings: Settings) -> Iterator[tuple[str, int]]:
+def step_parts(plan: Plan, rows: int, settings: Settings, stored: bool = False) -> Iterator[tuple[str, int]]:
     """The bytes of arrays that steps on a split of so many rows take beside the data, the params, their gradients and the states."""
     itemsize = np.dtype(plan.precision).itemsize
     size = min(settings.batch, rows)
@@ -78,7 +85,9 @@ def step_parts(plan: Plan, rows: int, settings: Settings) -> Iterator[tuple[str,
     sections, keep = (SECTIONS[:2], next_states(plan)) if several else (SECTIONS, ())
     states = sum(s.count for s in plan.model_states)
     kernels = {
-        f"a step on {n} rows": held(plan, sections, n, keep, n < rows) for n in dict.fromkeys((size, rows % size if size else 0)) if n
+        f"a step on {n} rows": held(plan, sections, n, keep, n < rows or stored)
+        for n in dict.fromkeys((size, rows % size if size else 0))
+        if n
     }
     if several:
         kernels["the update"] = held(update_plan(plan), ("update",), 1, keep, False)
@@ -93,7 +102,7 @@ def step_parts(plan: Plan, rows: int, settings: Settings) -> Iterator[tuple[str,
     if states:
         yield "states of the model", states * itemsize
     if rows > 1:
-        yield "the order of the rows", 8 * rows * (2 if settings.shuffle and size < rows else 1)
+        yield "the order of the rows", place_bytes(rows) * rows * (2 if settings.shuffle and size < rows and not stored else 1)
 
 
 def available() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -11,20 +11,33 @@ from numpy.typing import NDArray
 
 from ..dsl.diagnostics import MlpcError, fault
 from ..dsl.syntax import Span
-from .columns import Column, missing, missing_faults, number_faults
-from .frame import Arguments, Array, Frame, Indices, Pieces, Pipe, Statistics, columns_of, computed
+from .columns import Column, Which, missing, missing_faults, number_faults
+from .frame import Arguments, Array, Frame, Pieces, Pipe, Statistics, columns_of, computed
 from .labels import counted, distinct, key_of
 from .moments import exponent, moments
 
 WORDS = ("mean", "median", "most_frequent")
 
 
-def gaps(frame: Frame) -> NDArray[np.bool_]:
-    """The rows that have a missing cell [rows]."""
-    found = np.zeros(len(frame.rows.lines), dtype=np.bool_)
-    for column in frame.cells:  # what is computed has none
-        found |= column.gaps
-    return found
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Rows that a `drop_missing` leaves out: `rows` is true where a cell of its columns is missing; `columns` have such a cell."""
+
+    rows: NDArray[np.bool_]
+    columns: tuple[str, ...]
+    span: Span
+
+
+def dropped(frames: Iterable[Frame], span: Span) -> Drop:
+    """The rows with a missing cell, of frames that lie one below the other."""
+    rows: list[NDArray[np.bool_]] = []
+    columns: dict[str, None] = {}
+    for frame in frames:
+        rows.append(np.zeros(len(frame.rows.lines), dtype=np.bool_))
+        for column in frame.cells:  # what is computed has none
+            rows[-1] |= column.gaps
+        columns |= dict.fromkeys(c.name for c in frame.cells if c.gaps.any())
+    return Drop(np.concatenate(rows), tuple(columns), span)
 
 
 def _fit_impute(pieces: Pieces, arguments: Arguments, span: Span) -> Statistics:
@@ -58,7 +71,7 @@ def _refuse_empty(columns: Iterable[Column], found: Iterable[Sized], way: str, s
                         "leave out the column, or give a number: impute(0)")  # fmt: skip
 
 
-def _there(column: Column, rows: Indices) -> Array:
+def _there(column: Column, rows: Which) -> Array:
     assert column.numbers is not None
     found = column.numbers[rows]
     return found[~np.isnan(found)]
@@ -78,7 +91,7 @@ def _most_frequent(cells: Mapping[str, int]) -> str:
     return max(order, key=lambda label: counts[key_of(label, by_number)])
 
 
-def _of_numbers(pieces: Pieces) -> Iterator[tuple[Frame, Indices]]:
+def _of_numbers(pieces: Pieces) -> Iterator[tuple[Frame, Which]]:
     """The same; E0403 where a cell is neither missing nor a number."""
     for frame, rows in pieces:
         faults = [d for column in columns_of(frame) for d in number_faults(column, frame.span)]

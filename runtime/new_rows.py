@@ -13,9 +13,10 @@ from ..dsl.syntax import Program
 from .chunks import Chunks
 from .columns import Table
 from .data import Dataset
+from .evaluation import LeftOut
 from .heads import Head, meant
 from .kernel import Array, Arrays, allocate
-from .measure import Losses, Measures, Metrics
+from .measure import BLOCK, Measure, Piece
 from .replay import replay
 from .threads import pinned
 
@@ -53,15 +54,23 @@ def predicted(program: Program, dataset: Dataset, head: Head, weights: Mapping[s
     return meant(head, np.concatenate([raw for _, raw in predictions(program, dataset, head, weights, tables)]), proba)
 
 
-def evaluation(program: Program, dataset: Dataset, plan: Plan, weights: Mapping[str, Array], table: Table) -> Evaluation:
-    """The loss and the metrics of the evaluation `plan` on the rows of a table, as training measures a split."""
-    found = replay(program, dataset, table, [plan.values[r].name for r in plan.inputs], dropping=True)
-    values = {name: array.astype(plan.precision, copy=False) for name, array in found.values.items()}
-    losses: Losses
-    metrics: Metrics
+def evaluation(program: Program, dataset: Dataset, plan: Plan, weights: Mapping[str, Array], tables: Iterable[Table]) -> Evaluation:
+    """The loss and the metrics of the evaluation `plan` on the rows of all the tables, as training measures a split; E0404 if none is left."""
+    names = [plan.values[r].name for r in plan.inputs]
+    rows, left_out = 0, LeftOut()
+
+    def given() -> Iterator[Piece]:
+        nonlocal rows, left_out
+        for table in tables:
+            found = replay(program, dataset, table, names, dropping=True)
+            rows, left_out = rows + found.rows, left_out + found.left_out
+            yield found.rows, {name: array.astype(plan.precision, copy=False) for name, array in found.values.items()}
+
     with pinned(1), np.errstate(all="ignore"):
-        losses, metrics = Measures(plan, _arrays(plan, weights), {"data": values}).run()
-    return Evaluation(found.rows, losses["data"], metrics["data"], found.notes)
+        loss, metrics = Measure(plan, _arrays(plan, weights), BLOCK).run(given())
+    if refused := left_out.refused():
+        raise refused[0]
+    return Evaluation(rows, loss, metrics, left_out.notes)
 
 
 def _arrays(plan: Plan, weights: Mapping[str, Array]) -> Arrays:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..compiler.plan import Step as Operation
 from ..compiler.settings import Settings
 from .init import generator
 from .kernel import Array, Arrays, Kernel, Look
+from .later import Values
 from .observe import Observer, Range, flat_finite, joined, operands
 from .program import GRADIENTS, PARAMS, STATES, ranges
 from .progress import Progress, Snapshot, restored, snapshot
@@ -56,7 +58,7 @@ class Finding:
 class Guard:
     """Holds on to a training while all is well, and explains what is not. `data` are the columns of the train split."""
 
-    def __init__(self, plan: Plan, arrays: Arrays, data: Mapping[str, Array], rows: int, settings: Settings) -> None:
+    def __init__(self, plan: Plan, arrays: Arrays, data: Mapping[str, Values], rows: int, settings: Settings) -> None:
         self.plan, self.arrays, self.data, self.rows, self.settings = plan, arrays, data, rows, settings
         self.start = norm(arrays.flat[PARAMS])
         self.held: Snapshot | None = None
@@ -126,12 +128,13 @@ class Guard:
     def _replay(self, found: Snapshot, until: int, look: Look | None = None, progress: Progress | None = None) -> Iterator[Step]:
         """The steps after a snapshot, up to `until`; `progress` is told of each before it comes."""
         _, self.sampler = self._restore(found)
-        for step in steps(self.plan, self.arrays, self.data, self.rows, self.settings, sampler=self.sampler, look=look):
-            if progress is not None:
-                progress.step = step.number - 1
-            yield step
-            if step.number == until:
-                return
+        with closing(steps(self.plan, self.arrays, self.data, self.rows, self.settings, sampler=self.sampler, look=look)) as batches:
+            for step in batches:
+                if progress is not None:
+                    progress.step = step.number - 1
+                yield step
+                if step.number == until:
+                    return
 
     def _spoilt(self, step: Step) -> bool:
         """Runs a step; whether it leaves a number behind that is not finite."""

@@ -88,7 +88,7 @@ def _entropy(goals: Collection[str], data: Dataset) -> float:
     total = 0.0
     for v in data.schema.values:
         if v.name in goals and v.facts.simplex and not v.facts.onehot:
-            p = data.splits["train"][v.name]
+            p = data.splits["train"][v.name][:]
             total -= float(np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(axis=-1).mean())
     return total
 
@@ -114,8 +114,8 @@ def _look_at(plan: Plan, goals: Collection[str], data: Dataset, seen: list[float
 def _contradictions(goals: Collection[str], data: Dataset) -> Iterator[str]:
     """Two rows with the same inputs and different targets: no function has both."""
     values = data.splits["train"]
-    given = [a for name, a in values.items() if name not in goals]
-    wanted = [a for name, a in values.items() if name in goals]
+    given = [a[:] for name, a in values.items() if name not in goals]
+    wanted = [a[:] for name, a in values.items() if name in goals]
     if not given or not wanted:
         return
     x, y = np.hstack(given), np.hstack(wanted)

@@ -12,7 +12,8 @@ from ..compiler.schema import DataValue
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean
 from ..dsl.syntax import Assign, Program, Span
 from .columns import Column, Table
-from .data import Collector, Dataset, Sources, complete, unequal_rows
+from .data import Dataset
+from .evaluation import Collector, LeftOut, Sources, closure, complete, unequal_rows
 from .expressions import Transform
 from .frame import Array, Frame
 from .selection import labels_of
@@ -25,17 +26,17 @@ LATER = {  # what a message of training would advise is of no use for new rows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replayed:
-    """`values`: value -> float64 [rows, width]; `notes` say which rows were left out, as training leaves them out."""
+    """`values`: value -> float64 [rows, width]; `left_out`: the rows that were left out, as training leaves them out."""
 
     values: dict[str, Array]
     rows: int
-    notes: tuple[str, ...] = ()
+    left_out: LeftOut
 
 
 def raw_columns(dataset: Dataset, wanted: Iterable[str]) -> dict[str, int]:
     """The columns of a table that some values are made of, in order of use -> how many numbers of a row each holds."""
     found: dict[str, int] = {}
-    for name in _closure(dataset, wanted):
+    for name in closure(dataset.fitted, wanted):
         for step in dataset.fitted[name]:
             if step.name in {"columns", "literal"}:
                 names = _names(step)
@@ -46,38 +47,29 @@ def raw_columns(dataset: Dataset, wanted: Iterable[str]) -> dict[str, int]:
 def replay(program: Program, dataset: Dataset, table: Table, wanted: Sequence[str], *, dropping: bool = False) -> Replayed:
     """The `wanted` values of every row of a table, which may hold its columns in any order, and others.
 
-    `dropping`: rows that a `drop_missing` would leave out of training are left out. Otherwise they are at fault.
+    `dropping`: rows that a `drop_missing` would leave out of training are left out, all of them if need be. Otherwise they are at fault.
     MlpcError E0402 to E0409 with columns that are not there and the first row that each statement cannot take; E0238 for numbers
     that are not what the model relies on.
     """
-    names = _closure(dataset, wanted)
+    names = closure(dataset.fitted, wanted)
     statements = {s.name.id: s for s in (program.data.body if program.data else ()) if isinstance(s, Assign)}
     assigned = {name: statements[name] for name in statements if name in names}
     table = _regrouped(table, raw_columns(dataset, wanted))
     _refuse_missing_columns(table, dataset, assigned)
     collect = Collector()
-    frames, _, _, notes = complete(Sources(assigned, [], table, {}, dataset.fitted, dropping), collect)
+    frames, _, _, left_out = complete(Sources(assigned, [], table, {}, dataset.fitted, dropping), collect)
     if collect.errors:
         found = dict.fromkeys(d for error in collect.errors for d in error.diagnostics)
         raise MlpcError(*(d if dropping and d.code == "E0404" else replace(d, hint=LATER.get(d.code, d.hint)) for d in found))
+    if not frames:
+        return Replayed({}, 0, left_out)
     schema = {v.name: v for v in dataset.schema.values}
     errors = unequal_rows(assigned, frames)
     faults = [d for name in wanted for d in _relied_on(schema[name], frames[name], assigned[name].name.span)]
     if errors or faults:
         raise MlpcError(*(d for error in errors for d in error.diagnostics), *faults)
     values = {name: _array(frames[name]) for name in wanted}
-    return Replayed(values, len(next(iter(values.values()))) if values else 0, notes)
-
-
-def _closure(dataset: Dataset, wanted: Iterable[str]) -> list[str]:
-    """The values, and those that they are made of, in the order of their statements."""
-    found: set[str] = set()
-    stack = list(wanted)
-    while stack:
-        name = stack.pop()
-        found.add(name)
-        stack += [_names(s)[0] for s in dataset.fitted[name] if s.name == "value" and _names(s)[0] not in found]
-    return [name for name in dataset.fitted if name in found]
+    return Replayed(values, len(next(iter(values.values()))) if values else 0, left_out)
 
 
 def _names(step: Transform) -> tuple[str, ...]:

@@ -93,11 +93,12 @@ def without(program: Program, faults: Iterable[Diagnostic]) -> Program | None:
 
 def named(statements: Mapping[str, Assign], table: Table) -> dict[str, frozenset[str]]:
     """statement -> the names of the file's columns that the others write."""
-    own = {key: frozenset(_written(s.value, table)) for key, s in statements.items()}
+    own = {key: frozenset(written(s.value, table)) for key, s in statements.items()}
     return {key: frozenset().union(*(names for other, names in own.items() if other != key)) for key in own}
 
 
-def _written(expr: Expr, table: Table) -> Iterator[str]:
+def written(expr: Expr, table: Table) -> Iterator[str]:
+    """The names of the file's columns that an expression writes, or may mean by a pattern."""
     for e in walk(expr):
         if isinstance(e, Name) and e.id in table.names:
             yield e.id

@@ -6,6 +6,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ NAMES = ("train", "val", "test")
 KINDS = ("random", "stratified", "ordered", "grouped")
 TOLERANCE = Fraction(1, 10**9)
 
-Indices = NDArray[np.int64]
+MANY = 2**20  # rows; from there on their numbers are kept in four bytes, though NumPy wants eight where it takes by them
+
+Indices = NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,23 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
     digest = hashlib.sha256(purpose.encode()).digest()
     words = tuple(int.from_bytes(digest[i : i + 4], "little") for i in range(0, len(digest), 4))
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy=seed, spawn_key=words)))
+
+
+def places(rows: int) -> Indices:
+    """The numbers of so many rows: 0, 1, ..."""
+    return np.arange(rows, dtype=f"i{place_bytes(rows)}")
+
+
+def place_bytes(rows: int) -> int:
+    """The bytes of one of `places`."""
+    return 4 if MANY <= rows < 2**31 else 8
+
+
+def shuffled(rows: int, stream: np.random.Generator) -> Indices:
+    """The same order as `stream.permutation(rows)` gives, in `places`."""
+    order = places(rows)
+    stream.shuffle(order)
+    return order
 
 
 def read_split(statement: Assign) -> Split:
@@ -75,7 +95,7 @@ def deal(split: Split, rows: int, labels: Indices | None, seed: int, purpose: st
     if split.kind == "grouped":
         assert labels is not None
         return _deal_groups(split, labels, generator(seed, purpose))
-    order = np.arange(rows) if split.kind == "ordered" else generator(seed, purpose).permutation(rows)
+    order = places(rows) if split.kind == "ordered" else shuffled(rows, generator(seed, purpose))
     decks = [order]
     if split.kind == "stratified":
         assert labels is not None
@@ -87,8 +107,9 @@ def deal(split: Split, rows: int, labels: Indices | None, seed: int, purpose: st
         stops = np.cumsum(counts(len(deck), [share for _, share in split.shares]))
         for (name, _), hand in zip(split.shares, np.split(deck, stops[:-1]), strict=True):
             hands[name].append(hand)
-    dealt = {name: np.sort(np.concatenate(hand)) for name, hand in hands.items()}
+    dealt = {name: hand[0] if len(hand) == 1 else np.concatenate(hand) for name, hand in hands.items()}
     for name, share in split.shares:
+        dealt[name].sort()
         if not len(dealt[name]):
             raise fault(
                 "E0406",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..compiler.plan import Plan
 from ..compiler.settings import Settings
-from .accumulation import Group, next_states, take, update_kernel
+from .accumulation import Group, Reading, next_states, update_kernel
 from .init import generator
 from .kernel import Array, Arrays, Kernel, Look
+from .later import Values, whole
+from .split import places, shuffled
 
 SECTIONS = ("forward", "gradient", "update")
 State = Mapping[str, Any]  # of a generator of NumPy's
@@ -71,7 +72,7 @@ class Sampler:
     def order(self, epoch: int) -> Array:
         """The rows of that epoch: the next one, or the one that was left within."""
         self._before, self.epoch = self._now(), epoch
-        return self._shuffle.permutation(self.rows) if self._shuffle is not None else np.arange(self.rows)
+        return shuffled(self.rows, self._shuffle) if self._shuffle is not None else places(self.rows)
 
     def state(self, done: int) -> State | None:
         """What a sampler is made with to go on after so many steps: in the epoch whose order was given last, before it or at its end."""
@@ -82,23 +83,25 @@ class Sampler:
 
 
 def steps(
-    plan: Plan, arrays: Arrays, data: Mapping[str, Array], rows: int, settings: Settings, reuse: bool = True, keep: tuple[int, ...] = (),
+    plan: Plan, arrays: Arrays, data: Mapping[str, Values], rows: int, settings: Settings, reuse: bool = True, keep: tuple[int, ...] = (),
     sampler: Sampler | None = None, look: Look | None = None,
-) -> Iterator[Step]:  # fmt: skip
+) -> Generator[Step]:  # fmt: skip
     """The steps of a training, each ready to run when it is yielded, after those that `sampler` has done. `settings` are scheduled.
 
     A batch of all rows keeps the file's order; the last, smaller batch of an epoch has a kernel of its own.
     With `accumulate` above 1 a step is a group of batches, which `Step.run` runs. `look` is shown every value that is made.
+    What is read ahead is read no more when it is closed.
     """
     sampler = sampler or Sampler(rows, settings)
     size, several = sampler.size, settings.accumulate > 1
     sections = SECTIONS[:2] if several else SECTIONS
     keep = (*keep, *next_states(plan)) if several else keep
-    whole = {p: data[p] for p in (plan.values[r].name for r in plan.inputs)}
+    read = {p: data[p] for p in (plan.values[r].name for r in plan.inputs)}
+    there = whole(read)
     kernels: dict[int, Kernel] = {}
     for count in (size, rows % size if size else 0):
         if count:
-            inputs = whole if count == rows else None
+            inputs = there if count == rows else None
             kernels[count] = Kernel(plan, sections, count, arrays, keep, reuse, inputs, look=look)
     update = update_kernel(plan, arrays, keep, reuse, look) if several else None
     number = sampler.done
@@ -106,17 +109,22 @@ def steps(
         epoch = sampler.epoch_of(number + 1)
         order = sampler.order(epoch)
         set_symbols(arrays, sampler, settings, number + 1)
-        for start in range(number % sampler.an_epoch * size * settings.accumulate, rows, size * settings.accumulate):
-            number += 1
-            arrays.symbols["step"][...] = number
-            stop = min(start + size * settings.accumulate, rows)
-            batches = [(kernels[min(size, rows - i)], order[i : i + size]) for i in range(start, stop, size)]
-            if update is None:
-                take(batches[0][0], whole, batches[0][1])
-            group = Group(plan, arrays, update, batches, whole) if update is not None else None
-            yield Step(epoch, number, batches[0][0], group, batches[0][1])
-            if number == settings.steps:
-                return
+        first = number % sampler.an_epoch * size * settings.accumulate
+        with closing(Reading(read, order[first:], size)) as reading:
+            for start in range(first, rows, size * settings.accumulate):
+                number += 1
+                arrays.symbols["step"][...] = number
+                stop = min(start + size * settings.accumulate, rows)
+                batches = [(kernels[min(size, rows - i)], order[i : i + size]) for i in range(start, stop, size)]
+                if there is None:  # so that the next order need not come while this one is held on to
+                    batches = [(kernel, chosen.copy()) for kernel, chosen in batches]
+                if update is None:
+                    reading.take(*batches[0])
+                group = Group(plan, arrays, update, batches, reading) if update is not None else None
+                yield Step(epoch, number, batches[0][0], group, batches[0][1])
+                if number == settings.steps:
+                    return
+        del order, reading
 
 
 def set_symbols(arrays: Arrays, sampler: Sampler, settings: Settings, step: int) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from .data import Dataset
 from .diagnosis import NotFinite, diagnosis, document
 from .init import draw
 from .kernel import Array, Arrays, allocate
+from .later import Values, in_precision
 from .measure import Losses, Measures, Metrics
 from .nonfinite import Guard
 from .observe import flat_finite
@@ -91,7 +92,7 @@ def train(
     rows = train_rows(dataset)
     settings = settings.scheduled(rows)
     threads = threads or suitable(plan)
-    with pinned(threads), np.errstate(all="ignore"):
+    with pinned(threads), np.errstate(all="ignore"), ExitStack() as ending:
         data = columns(dataset, plan.precision)
         arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng), settings.seed)
         for name, array in (start or {}).items():
@@ -153,7 +154,9 @@ def train(
                 save()  # what it begins with may not be there when it goes on
             if progress.measured < progress.step and (progress.seen == rows or progress.step == settings.steps):
                 stopped = end_epoch()
-            for step in () if stopped else steps(plan, arrays, data["train"], rows, settings, keep=watched.registers, sampler=sampler):
+            batches = steps(plan, arrays, data["train"], rows, settings, keep=watched.registers, sampler=sampler)
+            ending.callback(batches.close)
+            for step in () if stopped else batches:
                 with undone(arrays) if step.group is not None else nullcontext():
                     loss = step.run(plan.loss, between)
                 if not math.isfinite(loss):
@@ -217,9 +220,9 @@ def _copied(entry: Any) -> Any:
     return [_copied(value) for value in entry] if isinstance(entry, list) else entry
 
 
-def columns(dataset: Dataset, precision: str) -> dict[str, dict[str, Array]]:
+def columns(dataset: Dataset, precision: str) -> dict[str, dict[str, Values]]:
     """Every split's values in the plan's precision; splits without rows are left out. Not copied where nothing changes."""
-    cast = {s: {n: np.ascontiguousarray(a, precision) for n, a in values.items()} for s, values in dataset.splits.items()}
+    cast = {s: {n: in_precision(a, precision) for n, a in values.items()} for s, values in dataset.splits.items()}
     return {"train": cast.get("train", {})} | {s: values for s, values in cast.items() if any(len(a) for a in values.values())}
 
 

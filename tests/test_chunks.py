@@ -11,6 +11,7 @@ import pytest
 import mlpc
 from mlpc.compiler.plan import Plan
 from mlpc.compiler.rowwise import parts, reads
+from mlpc.runtime import measure
 from mlpc.runtime.chunks import HEIGHT, Chunks
 from mlpc.runtime.init import draw
 from mlpc.runtime.kernel import Array, Arrays, Kernel, allocate
@@ -62,23 +63,27 @@ def test_a_split_in_chunks_has_the_loss_and_the_metrics_of_the_whole_plan(file: 
 
 
 @pytest.mark.parametrize(
-    ("line", "loss", "carried"),
+    ("line", "loss", "added", "carried"),
     [
-        ("", "mean((p - y)^2) + 1e-3 * l2(weights)", 1),  # a mean of a number per row, and terms without rows
-        ("", "sum((p - y)^2) + max(abs(p - y))", 2),
-        ("", "mean((p - mean(p))^2)", 1),  # p itself
-        ("c = h - mean(h, axis = batch)", "mean((p + sum(c, axis = features) - y)^2)", 3),  # what no row alone makes runs at once
-        ("", "mean(rank(p) * abs(y - p))", 2),
-        ("", "sum(abs(transpose(h) @ h)) + 0 * sum(p)", 2),
+        ("", "mean((p - y)^2) + 1e-3 * l2(weights)", 1, 0),  # a mean of a number per row, and terms without rows
+        ("", "sum((p - y)^2) + max(abs(p - y))", 1, 1),
+        ("", "mean((p - mean(p))^2)", 1, 1),  # p itself
+        ("c = h - mean(h, axis = batch)", "mean((p + sum(c, axis = features) - y)^2)", 1, 3),  # what no row alone makes runs at once
+        ("", "mean(rank(p) * abs(y - p))", 0, 2),
+        ("", "sum(abs(transpose(h) @ h)) + 0 * sum(p)", 1, 1),
     ],
 )
-def test_what_is_carried_over_and_the_loss_it_gives(line: str, loss: str, carried: int) -> None:
+@pytest.mark.parametrize("block", [measure.BLOCK, 96, 203, 7])
+def test_what_is_carried_over_and_the_loss_it_gives(
+    line: str, loss: str, added: int, carried: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "BLOCK", block)
     plan = mlpc.loads(PLAN.format(line=line, loss=loss)).compilation.evaluation
     rng = np.random.default_rng(0)
     data = {"x": rng.normal(size=(203, 2)), "y": rng.normal(size=(203, 1))}
     arrays = allocate(plan, draw(plan.params, 0), 0)
     found = parts(plan)
-    assert len(found.carried) == carried
+    assert (len(found.added), len(found.carried)) == (added, carried)
     assert sum(int(found.rows.values[r].shape[1]) for r in found.carried) <= 9
     with pinned(1):
         measured = Measures(plan, arrays, {"all": data}).run()[0]["all"]
@@ -126,5 +131,6 @@ def test_memory_for_measuring_grows_with_the_numbers_carried_and_not_with_the_wi
     ).compilation.evaluation
     wide = mlpc.loads(PLAN.format(line="", loss="mean((p - y)^2)").replace("dense(x, 3", "dense(x, 500")).compilation.evaluation
     small, large = measuring_bytes(wide, 1_000), measuring_bytes(wide, 100_000)
-    assert (large - small) / 99_000 <= 3 * 8
+    assert (large - small) / 99_000 <= 8  # and that as far as a block of rows goes
+    assert measuring_bytes(wide, 10**9) == measuring_bytes(wide, measure.BLOCK)
     assert measuring_bytes(plan, 1_000) <= small
