@@ -1,6 +1,8 @@
 """Whether a row comes to the same bits wherever it stands in a chunk and whatever stands beside it: operations and products by themselves.
 
 `python -m mlpc.tests.row_bits` prints what fails, as JSON: `tests/test_row_bits.py` starts it where other instructions are switched off.
+With `many` it tries many sizes; with `at-once` products of all rows of a chunk at once, for the figures of `docs/predicting.md`:
+`OPENBLAS_CORETYPE=Haswell python -m mlpc.tests.row_bits many at-once`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Attrs, Line, ParamSpec, Plan, Shape, Step, Value
 from mlpc.compiler.verify import verify
+from mlpc.runtime import chunks
 from mlpc.runtime.chunks import HEIGHT, Chunks
 from mlpc.runtime.kernel import Array, Arrays, allocate
 from mlpc.runtime.threads import pinned
@@ -110,7 +113,7 @@ def misplaced(plan: Plan, whole: bool = False, rounds: int = 4, seed: int = 0) -
     mine = HEIGHT // 2 + 3
     with pinned(1), np.errstate(all="ignore"):
         own = {n: rng.integers(0, 9, (mine, k)).astype(dtype) if whole else uneven(rng, (mine, k)).astype(dtype) for n, k in inputs.items()}
-        chunks = Chunks(plan, (plan.loss,), arrays)
+        runner = Chunks(plan, (plan.loss,), arrays)
         expected: Array | None = None
         for _ in range(rounds):
             places = rng.permutation(HEIGHT)[:mine]
@@ -118,7 +121,7 @@ def misplaced(plan: Plan, whole: bool = False, rounds: int = 4, seed: int = 0) -
             for n, a in own.items():
                 data[n][places] = a
             out = np.empty((HEIGHT, *cast("tuple[int, ...]", plan.values[plan.loss].shape[1:])), dtype)
-            chunks.run(HEIGHT, data, {plan.loss: out})
+            runner.run(HEIGHT, data, {plan.loss: out})
             found = out[places]
             if expected is not None and found.tobytes() != expected.tobytes():
                 return True
@@ -140,6 +143,9 @@ def uneven(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 if __name__ == "__main__":
-    many = "many" in sys.argv
-    widths = tuple(range(1, 70)) + (127, 128, 129, 255, 300) if many else WIDTHS[::2]
-    print(json.dumps(misplaced_operations(widths) + misplaced_products(MANY_SIZES if many else SIZES)))
+    many, found = "many" in sys.argv, list[str]()
+    if "at-once" in sys.argv:
+        chunks.by_row = lambda plan: plan
+    else:
+        found = misplaced_operations((*range(1, 70), 127, 128, 129, 255, 300) if many else WIDTHS[::2])
+    print(json.dumps(found + misplaced_products(MANY_SIZES if many else SIZES)))

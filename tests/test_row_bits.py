@@ -99,7 +99,7 @@ def test_products_at_once_are_what_an_edge_spoils_and_those_by_row_are_not(monke
             out[len(a) - len(a) % 24 :] *= 1 + 2**-50  # the rows after the last full tile
         return out
 
-    monkeypatch.setitem(TABLE, "matmul", replace(TABLE["matmul"], numpy=edged))
+    monkeypatch.setitem(TABLE, "matmul", replace(TABLE["matmul"], numpy=edged, bound=None))
     assert not misplaced(product(5, 4))
     monkeypatch.setattr(chunks, "by_row", lambda plan: plan)
     assert misplaced(product(5, 4))
