@@ -235,7 +235,18 @@ def _fold(
     loud = _loud(args) and not args.json
     if loud:
         write(f"fold {i} of {of}")
-    run, done = trained(args, model, folder, stop, found=found, threads=threads, init=init, lines=loud, label=f"fold {i}/{of}  ")
+    run, done = trained(
+        args,
+        model,
+        folder,
+        stop,
+        found=found,
+        threads=threads,
+        init=init,
+        lines=loud,
+        label=f"fold {i}/{of}  ",
+        named=lambda error: in_fold(error, i),
+    )
     if run.notes:
         warn("\n".join(f"note: in fold {i}, {printable(note)}" for note in run.notes))
     if loud:

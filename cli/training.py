@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,11 +41,12 @@ def trained(
     init: Mapping[str, Array] | None = None,
     lines: bool = True,
     label: str = "",
+    named: Callable[[MlpcError], MlpcError] = lambda error: error,
 ) -> tuple[Run, dict[str, Any]]:
     """Trains on from what was `found` in the folder, and keeps there what comes of it; the run, and what `mlpc run --json` says of it.
 
-    `lines`: whether epochs are printed where there is no bar, which begins with `label`. NotFinite, E0503, when what there is is kept:
-    its `trained` is the run. Interrupted; OSError.
+    `lines`: whether epochs are printed where there is no bar, which begins with `label`; `named(error)` is what `--on-nan warn` says.
+    NotFinite, E0503, when what there is is kept: its `trained` is the run. Interrupted; OSError.
     """
     checkpoints = kept.checkpoints(args, model, folder, found, threads) if folder is not None else None
     before = (found.snapshot.history if found.snapshot is not None else ()) if args.resume is not None else None
@@ -63,7 +64,7 @@ def trained(
         try:
             run = model.train(on_epoch=on_epoch, on_step=on_step, threads=threads, max_memory=args.max_memory, init=init,
                               max_seconds=longest, since=found.snapshot, checkpoints=checkpoints, stop=stop,
-                              on_nan=_told_of if args.on_nan == "warn" else None, watch=args.watch)  # fmt: skip
+                              on_nan=(lambda error: _warned(named(error))) if args.on_nan == "warn" else None, watch=args.watch)  # fmt: skip
         except NotFinite as error:
             keep(cast("Run", error.trained), spoilt(model, error, args.every, folder))
             raise
@@ -193,6 +194,6 @@ def _watched(entry: Entry) -> None:
     sys.stdout.flush()
 
 
-def _told_of(error: MlpcError) -> None:
+def _warned(error: MlpcError) -> None:
     """A loss that is not finite, as a warning."""
     warn("\n".join(render(replace(d, severity="warning")) for d in error.diagnostics))

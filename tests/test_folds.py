@@ -261,8 +261,11 @@ def test_json_says_the_same(tmp_path: Path, ask: Any) -> None:
 
 
 def test_a_fold_whose_loss_is_not_finite_is_named(tmp_path: Path, ask: Any) -> None:
-    status, _, err = ask("run", str(written(tmp_path, "random")), "--folds", "3", "--set", "train.optimizer.lr=1e308", "--no-out")
+    path = written(tmp_path, "random")
+    status, _, err = ask("run", str(path), "--folds", "3", "--set", "train.optimizer.lr=1e308", "--no-out")
     assert status == 3 and "E0503" in err and "in fold 1, " in err
+    status, _, err = ask("run", str(path), "--folds", "3", "--set", "train.optimizer.lr=1e308", "--no-out", "--on-nan", "warn")
+    assert status == 0 and [err.count(f"in fold {i}, the loss is not a number") for i in (1, 2, 3)] == [1, 1, 1]
 
 
 def test_the_folds_before_one_whose_loss_is_not_finite_are_kept(tmp_path: Path, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
