@@ -35,10 +35,10 @@ def built(
 ) -> tuple[Model, ...]:
     """The models of a text, one of each dataset that is read. Imports lie beneath `folder` or `data_root`. MlpcError with every fault."""
     began = time.perf_counter()
-    return _assembled(override(_whole(text, name, path, folder, data_root), overrides), overrides, reading, began)
+    return _assembled(override(whole(text, name, path, folder, data_root), overrides), overrides, reading, began)
 
 
-def _whole(text: str | bytes, name: str, path: Path | None, folder: Path | None, data_root: Path | None) -> Program:
+def whole(text: str | bytes, name: str, path: Path | None, folder: Path | None, data_root: Path | None) -> Program:
     """The program with all that it imports. Where it has faults of syntax, those of its imports are raised with them."""
     program, faults = read_program(text, name, path)
     program = linked(program, folder, data_root)

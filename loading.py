@@ -72,15 +72,22 @@ def load_copy(
     return built(read_file(path), path.name, path, tuple(overrides), reading, folder=path.parent, data_root=beneath)
 
 
-def loads(text: str, folder: str | os.PathLike[str] | None = None, overrides: Iterable[str] = (), *, data: Any = None) -> Model:
-    """The model in a text; its data and its imports are read beneath `folder`, and without one all must stand in the text.
+def loads(
+    text: str,
+    folder: str | os.PathLike[str] | None = None,
+    overrides: Iterable[str] = (),
+    *,
+    data: Any = None,
+    data_root: str | os.PathLike[str] | None = None,
+) -> Model:
+    """The model in a text; its data and its imports are read beneath `folder`, or beneath `data_root`, and without one all must stand in it.
 
     `data` and the rest as `load` has it.
     """
     from .building import built
 
-    place = Path(folder) if folder is not None else None
-    return built(text, "model.mlp", None, tuple(overrides), _reading(place, None, data), folder=place, data_root=None)[0]
+    place, root = Path(folder) if folder is not None else None, Path(data_root) if data_root is not None else None
+    return built(text, "model.mlp", None, tuple(overrides), _reading(place, data_root, data), folder=place, data_root=root)[0]
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:

@@ -142,6 +142,11 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         help="E0231, as an error prints it; gelu, any name of std/; log_softmax, a rewrite; matmul or @, an operation; chain rule",
     )
+    explain.add_argument(
+        "--in", dest="file", metavar="FILE", help="what a model defines and imports too: mlpc explain mish --in models/penguins.mlp"
+    )
+    _data_root(explain)
+    explain.wrong = together.explain
     explain.add_argument("--list", action="store_true", help="every word that has a page, as without a word")
 
     diff = _command(commands, "diff", "show what separates the plans of two files, or runs", "mlpc diff models/iris.mlp models/digits.mlp")
@@ -179,8 +184,12 @@ def _command(
         else "in place of what the file says; may be repeated",
     )
     made.add_argument("--seed", type=count, metavar="N", help="short for --set train.seed=N")
-    made.add_argument("--data-root", metavar="DIR", help="let data and imports be read beneath DIR too, beside the model's folder")
+    _data_root(made)
     return made
+
+
+def _data_root(command: _Parser) -> None:
+    command.add_argument("--data-root", metavar="DIR", help="let data and imports be read beneath DIR too, beside the model's folder")
 
 
 def _bare(commands: Any, name: str, purpose: str, example: str, latex: str = "") -> _Parser:

@@ -6,6 +6,7 @@ import argparse
 import textwrap
 
 from ..dsl.diagnostics import TITLES
+from ..pages.defined import Defined, defined
 from ..pages.words import groups, pages
 from .load import write, write_json
 
@@ -14,13 +15,14 @@ WIDTH = 100
 
 def command(args: argparse.Namespace) -> int:
     """Prints what is known of a word, or without one what there are pages of. MlpcError E0201 for one that means nothing."""
+    of = defined(args.file, args.data_root) if args.file is not None else None
     if args.list or not args.word:
         if args.json:
-            write_json({**groups(), "titles": TITLES})
+            write_json({**groups(of), "titles": TITLES})
         else:
-            write(contents())
+            write(contents(of))
         return 0
-    found = pages(" ".join(args.word))
+    found = pages(" ".join(args.word), of)
     if args.json:
         write_json({"word": " ".join(args.word), "pages": [{"page_kind": p.kind, **p.document} for p in found]})
     else:
@@ -28,10 +30,10 @@ def command(args: argparse.Namespace) -> int:
     return 0
 
 
-def contents() -> str:
+def contents(of: Defined | None = None) -> str:
     """Every word that has a page, in groups."""
     parts: list[str] = []
-    for kind, group in groups().items():
+    for kind, group in groups(of).items():
         rows = [kind]
         for origin, names in group.items():
             if kind == "codes":

@@ -44,3 +44,10 @@ def plan(args: argparse.Namespace) -> tuple[str, ...]:
     if args.prediction and args.defaults:
         return ("--defaults shows the settings of training, and --prediction has none",)
     return ()
+
+
+def explain(args: argparse.Namespace) -> tuple[str, ...]:
+    """Of `mlpc explain`."""
+    if args.data_root is not None and args.file is None:
+        return ("--data-root says where the imports of a file may lie, and there is no file", "mlpc explain NAME --in FILE --data-root DIR")
+    return ()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 
 from . import gallery
 from .page import Page
 
 FOLDER = files("mlpc.pages") / "derivations"
-SAID = {"broadcast over batch", "shared"}  # what a line of a plan says of itself
+MET: dict[str, Callable[[], gallery.Found]] = {  # where, if no step of a derivation is called so
+    "broadcast over batch": lambda: gallery.said_to_be("broadcast over batch"),
+    "shared": lambda: gallery.said_to_be("shared"),
+    "several readers": gallery.with_several_readers,
+    "swap": gallery.turned_round,
+    "bypassed": gallery.passed_by,
+}
 
 
 def names() -> list[str]:
@@ -22,10 +29,8 @@ def text_of(name: str) -> str:
 
 
 def page(name: str) -> Page:
-    """The page of a word, and the lines that say it of themselves."""
+    """The page of a word, and the lines of the gallery of which it is true."""
     text = text_of(name).rstrip("\n")
-    if name not in SAID:
-        return Page("derivation", {"name": name, "page": text}, text)
-    found = gallery.said_to_be(name)
+    found = MET.get(name, lambda: gallery.derived_by(name))()
     document = {"name": name, "page": text, "gallery": gallery.document(found)}
-    return Page("derivation", document, f"{text}\n\n{gallery.section(found, 'No line of the gallery says so.')}")
+    return Page("derivation", document, f"{text}\n\n{gallery.section(found, 'It is met in no line of the gallery.')}")

@@ -1,4 +1,4 @@
-"""The page of a function of std or of the language: its text, its derivative as derived, a picture of both."""
+"""The page of a function of std, of a file or of the language: its text, its derivative as derived, a picture of both."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..compiler.render.curve import curve
 from ..compiler.vocabulary import BUILTINS
 from ..dsl.diagnostics import MlpcError
 from ..loading import loads
+from .defined import Defined
 from .example import Lines, shown
 from .page import Page
 
@@ -45,11 +46,14 @@ class Derived:
     derivative: tuple[float, ...] = ()
 
 
-def page(name: str) -> Page:
-    """The page of a function: what is written, what it runs as, its derivative, and the curves of one of one number."""
+def page(name: str, of: Defined | None = None) -> Page:
+    """The page of a function: what is written, what it runs as, its derivative, and the curves of one of one number.
+
+    `of` a file: what is defined there, or imported; else of std or of the language.
+    """
     document: dict[str, object] = {"name": name}
     parts: list[str] = []
-    function = standard().get(name)
+    function = of.functions[name] if of is not None else standard().get(name)
     if function is not None:
         d = function.definition
         place = f"{d.span.source.name}:{d.span.line}"
@@ -61,7 +65,7 @@ def page(name: str) -> Page:
         parts.append(f"{written}\n\nA function of the language itself.")
     derived = None
     try:
-        derived = derive(name, function)
+        derived = derive(name, function, of)
     except MlpcError as error:  # no library, no picture: said in its place
         document["missing"] = error.diagnostics[0].hint
         parts.append(f"{error.diagnostics[0].message}; its derivative and picture need it: {error.diagnostics[0].hint}")
@@ -76,8 +80,8 @@ def page(name: str) -> Page:
     return Page("function", document, "\n\n".join(parts))
 
 
-def derive(name: str, function: Function | None) -> Derived | None:
-    """What a function of std or of the language makes of one value, derived by the compiler; None if it takes more, or owns params.
+def derive(name: str, function: Function | None, of: Defined | None = None) -> Derived | None:
+    """What a function of std, `of` a file or of the language makes of one value, derived by the compiler; None if it takes more, or owns params.
 
     MlpcError E0504 if its numbers, without which nothing is known of it, need a library that is not installed.
     """
@@ -86,12 +90,12 @@ def derive(name: str, function: Function | None) -> Derived | None:
         return None
     x = [-REACH + 2 * REACH * i / (POINTS - 1) for i in range(POINTS)]
     try:
-        column, row = (_run(name, parameter, x, shape) for shape in ((POINTS, 1), (1, POINTS)))
+        column, row = (_run(name, parameter, x, shape, of) for shape in ((POINTS, 1), (1, POINTS)))
         if not column.value or not row.value:
             return None
         if len(column.value) > 1 and all(a == b or math.isnan(a) and math.isnan(b) for a, b in zip(column.value, row.value, strict=True)):
             return column
-        return replace(_run(name, parameter, [0.0] * 6, (2, 3), weighted=len(row.value) > 1), x=())
+        return replace(_run(name, parameter, [0.0] * 6, (2, 3), of, weighted=len(row.value) > 1), x=())
     except MlpcError as error:
         if error.diagnostics[0].code == "E0504":
             raise
@@ -110,17 +114,16 @@ def _one_value(name: str, function: Function | None) -> str | None:
     return first[0] if first[0] == "x" and all(default is not None for _, default in rest) else None
 
 
-def _run(name: str, parameter: str, x: Sequence[float], shape: tuple[int, int], weighted: bool = False) -> Derived:
+def _run(name: str, parameter: str, x: Sequence[float], shape: tuple[int, int], of: Defined | None, weighted: bool = False) -> Derived:
     """The lines and numbers of a tiny model of the function. `weighted`: whatever the gradient of its value is, instead of 1."""
     rows, columns = shape
     h = "value" if parameter == "h" else "h"
     numbers = ", ".join(str(list(x[i * columns : (i + 1) * columns])) for i in range(rows))
-    model = loads(
-        SAMPLE.format(
-            x=parameter, h=h, function=name, shape=f"{rows}, {columns}", values=f"[{numbers}]",
-            g=f"param g [{rows}, {columns}] ~ ones" if weighted else "", loss=f"sum(g * {h})" if weighted else f"sum({h})",
-        )
+    text = SAMPLE.format(
+        x=parameter, h=h, function=name, shape=f"{rows}, {columns}", values=f"[{numbers}]",
+        g=f"param g [{rows}, {columns}] ~ ones" if weighted else "", loss=f"sum(g * {h})" if weighted else f"sum({h})",
     )  # fmt: skip
+    model = loads(of.text + text, of.folder, data_root=of.data_root) if of is not None else loads(text)
     one = re.compile(rf"broadcast\(([^(),]+), \[{rows}, {columns}\]\)")
     forward, gradient = (
         tuple((line.target, one.sub(r"\1", line.text)) for line in lines if line.target not in {"loss", "dg", f"d{h}"})

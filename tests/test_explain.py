@@ -231,3 +231,46 @@ def test_the_picture_of_a_line() -> None:
 def test_an_unknown_name_is_answered_with_the_near_one(asked: str, near: str, capsys) -> None:
     assert main(["explain", asked]) == 1
     assert f"hint: did you mean `{near}`?" in capsys.readouterr().err
+
+
+# --- definitions of a file -----------------------------------------------------------------------
+
+
+def explained(capsys, *words: str) -> tuple[int, str]:
+    status = main(["explain", *words])
+    found = capsys.readouterr()
+    return status, found.out + found.err
+
+
+def test_the_names_that_a_file_defines_and_imports_have_pages(tmp_path: Path, capsys) -> None:
+    models = Path(__file__).parents[1] / "models"
+    status, printed = explained(capsys, "gated", "--in", str(models / "wide_and_deep.mlp"))
+    assert status == 0
+    assert printed.startswith(
+        "block gated" + " " * 56 + "parts/gated.mlp:4\n\nA gated linear unit (Dauphin et al. 2017).\n\n  block gated(x, width) {\n"
+    )
+    status, printed = explained(capsys, "mish", "--in", str(models / "penguins.mlp"))
+    first, second = printed.split("\n\nfn mish")  # the file's, and the one of std that it shadows
+    assert "penguins.mlp:2" in first and "std/activations.mlp" in second
+    assert "  dx = x * (1 - t1^2) * sigmoid(x) + t1\n" in first and "⠤" in first
+    assert explained(capsys, "--in", str(models / "penguins.mlp"))[1].split("\n").count("  penguins.mlp: mish · huber · residual") == 1
+
+
+def test_a_function_of_a_file_may_call_what_lies_beneath_the_data_root(tmp_path: Path, capsys) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "shared.mlp").write_text("fn twice(x) = 2 * x\n", "utf-8")
+    model = tmp_path / "model" / "m.mlp"
+    model.write_text('import "../shared.mlp"\nfn bend(x) = twice(x)^2\nmodel { nothing = here }\n', "utf-8")
+    assert "E0501" not in explained(capsys, "bend", "--in", str(model))[1]
+    assert explained(capsys, "bend", "--in", str(model))[0] == 1
+    status, printed = explained(capsys, "bend", "--in", str(model), "--data-root", str(tmp_path))
+    assert status == 0 and "dx = 8 * x" in printed.replace("4 * (2 * x)", "8 * x")
+    assert explained(capsys, "twice", "--in", str(model), "--data-root", str(tmp_path))[1].startswith("fn twice")
+    status, printed = explained(capsys, "bend", "--data-root", str(tmp_path))
+    assert status == 2 and "there is no file" in printed
+
+
+def test_a_name_that_may_be_one_of_a_file_is_asked_for_there(capsys) -> None:
+    status, printed = explained(capsys, "gated")
+    assert status == 1 and "a name of a file has a page with  mlpc explain gated --in FILE" in printed
+    assert "--in FILE" not in explained(capsys, "E9999")[1]

@@ -137,8 +137,23 @@ def test_the_example_of_a_word_has_the_lines_that_the_page_shows(name: str) -> N
 
 
 def test_there_is_a_page_of_what_the_lines_of_a_plan_say_of_themselves() -> None:
-    assert set(derivation.names()) >= derivation.SAID | set(HOW)
+    assert set(derivation.names()) == set(derivation.MET) | set(HOW)
     assert [line.target for line in gallery.said_to_be("broadcast over batch")["notebook.mlp"]] == ["db2", "db1"]
+
+
+def test_every_word_of_a_derivation_names_the_lines_of_the_gallery_of_which_it_is_true() -> None:
+    def targets(word: str, model: str) -> list[str]:
+        return [line["target"] for line in derivation.page(word).document["gallery"].get(f"{model}.mlp", [])]
+
+    assert targets("several readers", "two_heads") == ["dtrunk"]  # both heads read the trunk
+    assert targets("several readers", "notebook") == []
+    assert targets("bypassed", "notebook") == ["p"]
+    assert targets("scalars", "notebook") == ["dz2"]
+    assert targets("words", "iris") == ["h"] and targets("factor", "spiral") == ["d(h.dense2.z)", "d(h.dense1.z)"]
+    assert targets("choice", "penguins") == ["dyhat"]
+    assert "It is met in no line of the gallery." in derivation.page("recomputed").text
+    difference = load("model {\n  param z [2, 1] ~ ones\n  param s [2, 1] ~ zeros\n  u = s - exp(z)\n  v = -(u^2) / 2\n}")
+    assert [line.target for line in gallery.turned_round({"m": difference})["m"]] == ["du"]
 
 
 # --- operations ----------------------------------------------------------------------------------
