@@ -28,6 +28,9 @@ from .kept import KEPT, options
 from .load import json_text, overrides_of, tell, warn
 from .plan import settings_of
 
+NEEDED = ("source", "file", "data_root", "overrides", "threads", "command")
+NEW = {"fold": None, "folds": None, "init": None, "watch": [], "on_nan": None, "checkpoint_every": None}  # of a run that says nothing of it
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
@@ -72,9 +75,7 @@ def asked(args: argparse.Namespace, folder: Path, of_folds: bool = False) -> Ask
 
     `of_folds`: whether it is that of the first fold of several.
     """
-    told = _document(folder / SETTINGS)
-    if "source" not in told:
-        raise fault("E0505", None, f"{folder / SETTINGS} does not say which file of {SOURCE}/ is the model", "mlpc run FILE  begins anew")
+    told = _settings(folder)
     if told["fold"] is not None and not of_folds:
         message = f"{folder} is fold {told['fold']} of {told['folds']}, which go on together"
         raise fault("E0507", None, message, f"mlpc run --resume {folder.parent}")
@@ -83,6 +84,10 @@ def asked(args: argparse.Namespace, folder: Path, of_folds: bool = False) -> Ask
     if not place.parent.is_dir():
         raise fault("E0507", None, f"the folder of its model, {place.parent}, is not there, and its data is read from there", moved)
     root, folds = args.data_root or told["data_root"], told["folds"] or 0
+    if of_folds and not folds:
+        raise fault(
+            "E0507", None, f"{folder.parent} was begun by an earlier mlpc, whose folds cannot go on", "mlpc run FILE --folds K  begins anew"
+        )
     words = _latest((*told["overrides"], *overrides_of(args)))
 
     @cache
@@ -115,7 +120,7 @@ def left(asked: Asked, folder: Path, fold: int = 0) -> Begun:
     """
     sweep(folder)
     args, model = asked.args, asked.models[fold]
-    told, ended = _document(folder / SETTINGS), _document(folder / RUN) if (folder / RUN).exists() else None
+    told, ended = _settings(folder), _document(folder / RUN) if (folder / RUN).exists() else None
     found = newest(folder)
     for text in found.damaged:
         warn(f"note: {printable(text)}; the one before is used")
@@ -141,7 +146,7 @@ def left(asked: Asked, folder: Path, fold: int = 0) -> Begun:
 
 def anew(asked: Asked, folder: Path) -> argparse.Namespace:
     """The arguments by which another fold begins as the one in the folder was begun."""
-    told = _document(folder / SETTINGS)
+    told = _settings(folder)
     as_it_was = {"words": told["command"][1:], "file": str(asked.place), "data_root": asked.root, "set": list(asked.words), "seed": None,
                  "threads": asked.args.threads or told["threads"], "init": told["init"] and told["init"]["from"]}  # fmt: skip
     return argparse.Namespace(**{**vars(asked.args), **as_it_was})
@@ -149,7 +154,7 @@ def anew(asked: Asked, folder: Path) -> argparse.Namespace:
 
 def init(model: Model, folder: Path) -> dict[str, Array] | None:
     """The weights that a run begins with which has no checkpoint yet. MlpcError E0505, or E0507 where they are others now."""
-    told = _document(folder / SETTINGS)
+    told = _settings(folder)
     if told["init"] is None:
         return None
     place = told["init"]["from"]
@@ -213,6 +218,15 @@ def _note_edited(original: Path, copy: Path) -> None:
         warn(
             f"note: {printable(str(original))} has changed since; the run goes on with the model that it was begun with, {printable(str(copy))}"
         )
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """What settings.json says; a run that an earlier mlpc has begun had nothing of what is new. MlpcError E0505 if something is missing."""
+    told = {**NEW, **_document(folder / SETTINGS)}
+    missing = next((name for name in NEEDED if name not in told), None)
+    if missing is not None:
+        raise fault("E0505", None, f"{folder / SETTINGS} is damaged: it has no `{missing}`", "mlpc run FILE  begins anew")
+    return told
 
 
 def _document(path: Path) -> dict[str, Any]:

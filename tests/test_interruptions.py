@@ -504,6 +504,7 @@ def test_options_that_do_not_go_together(folder, ask, argv, said) -> None:
         (lambda: shutil.rmtree("r"), "r is not the folder of a run"),
         (lambda: Path("r/settings.json").unlink(), "r has no settings.json: no run was begun in it"),
         (lambda: Path("r/settings.json").write_text("{"), "settings.json is damaged: it is no JSON document"),
+        (lambda: Path("r/settings.json").write_text("{}"), "settings.json is damaged: it has no `source`"),
     ],
 )
 def test_folders_that_are_no_runs(folder, ask, damage, said) -> None:
@@ -511,6 +512,20 @@ def test_folders_that_are_no_runs(folder, ask, damage, said) -> None:
     damage()
     status, _, err = ask("run", "--resume", "r")
     assert status == 1 and "error[E0505]" in err and said in err
+
+
+def test_a_run_that_an_earlier_mlpc_has_begun(folder, ask) -> None:
+    ask("run", "m.mlp", "--out", "r", "--max-time", "0s")
+    told = json.loads(Path("r/settings.json").read_bytes())
+    new = {"folds", "init", "watch", "on_nan", "checkpoint_every"}
+    assert new < {*told}
+    Path("r/settings.json").write_text(json.dumps({name: value for name, value in told.items() if name not in new}))
+    assert ask("run", "--resume", "r")[0] == 0
+    ask("run", "m.mlp", "--out", "f", "--folds", "2", "--max-time", "0s")
+    told = json.loads(Path("f/fold-1/settings.json").read_bytes())
+    Path("f/fold-1/settings.json").write_text(json.dumps({name: value for name, value in told.items() if name not in new}))
+    status, _, err = ask("run", "--resume", "f")
+    assert status == 1 and "f was begun by an earlier mlpc, whose folds cannot go on" in err
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_used(folder, ask) -> None:
