@@ -15,7 +15,7 @@ from .dsl.diagnostics import fault
 from .dsl.file import read_file
 from .dsl.syntax import Program
 from .model import Model
-from .recall import Question, recalled, remember
+from .recall import question, recalled, remember
 from .run import Run, run_of, trained_of
 from .runtime import fitted, run_folder, sources, weights
 from .runtime.data import Dataset, read, read_folds
@@ -130,15 +130,15 @@ def _in_file(
     root = Path(data_root) if data_root is not None else None
     reading = _reading(place.parent, data_root, data, folds)
     text = read_file(place)
-    question = Question(text, place, overrides, root, folds)
-    found = recalled(question, reading) if cache else None
+    asked = question(text, place, overrides, root, folds) if cache else None
+    found = recalled(asked, reading) if asked is not None else None
     if found is not None:
         return found
     from .building import built
 
     models = built(text, place.name, place, overrides, reading, folder=place.parent, data_root=root)
-    if cache:
-        remember(question, models)
+    if asked is not None:
+        remember(asked, models)
     return models
 
 

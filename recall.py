@@ -40,25 +40,37 @@ LIBRARIES = ("lark", "networkx", "numpy")  # by which it does; they are not impo
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is known before the data is read: the bytes of a model's file, its path, `--set`, what else may be read, how many folds."""
+    """What is known before the data is read: the bytes of a model's file, its path, `--set`, what else may be read, how many folds.
+
+    `key` is a SHA-256 of all of it on which a plan depends, and of what compiles it.
+    """
 
     text: bytes
     path: Path
     overrides: tuple[str, ...]
     data_root: Path | None
     folds: int
+    key: str
 
 
-def recalled(question: Question, reading: Reading) -> tuple[Model, ...] | None:
+def question(text: bytes, path: Path, overrides: tuple[str, ...], data_root: Path | None, folds: int) -> Question:
+    """What is asked of the cache, with the key of the answer."""
+    said = [
+        FORMAT, os.path.realpath(path), path.name, hashlib.sha256(text).hexdigest(), overrides, folds, __version__, sys.version, *_fingerprint(),
+    ]  # fmt: skip
+    return Question(text, path, overrides, data_root, folds, hashlib.sha256(json.dumps(said).encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def recalled(asked: Question, reading: Reading) -> tuple[Model, ...] | None:
     """The models, one of each dataset that is read, from the cache; None if they must be built, where any fault of theirs is told."""
     began = time.perf_counter()
-    kept = cache.kept(_key(question))
+    kept = cache.kept(asked.key)
     if kept is None:
         return None
     try:
-        program, plans = codec.decoded(json.loads(kept), question.path)
+        program, plans = codec.decoded(json.loads(kept), asked.path)
         start = time.perf_counter()
-        if not plans or not _unchanged(program, question):
+        if not plans or not _unchanged(program, asked):
             return None
         first = next(iter(plans.values()))
         datasets = reading(program, frozenset(k.name for k in first.names if k.target), first.settings.seed)
@@ -68,15 +80,15 @@ def recalled(question: Question, reading: Reading) -> tuple[Model, ...] | None:
     found = [plans.get(_schema(dataset.schema)) for dataset in datasets]
     models: list[Model] = []
     for dataset, compilation in zip(datasets, found, strict=True):
-        if compilation is None or compilation.training.title != question.path.name or not fits(compilation, dataset.schema):
+        if compilation is None or compilation.training.title != asked.path.name or not fits(compilation, dataset.schema):
             return None
         seconds = {"data": done - start, "compile": 0.0}
-        models.append(Model(program, dataset, compilation, seconds, question.overrides))
+        models.append(Model(program, dataset, compilation, seconds, asked.overrides))
     spent = time.perf_counter() - began - (done - start)
     return tuple(replace(m, seconds={"data": done - start, "compile": spent}) for m in models)
 
 
-def remember(question: Question, models: Sequence[Model]) -> None:
+def remember(asked: Question, models: Sequence[Model]) -> None:
     """Keeps the plans of models that were built, for the next time; does nothing where that cannot be."""
     plans = {_schema(m.dataset.schema): replace(m.compilation, graph=None) for m in models}
     try:
@@ -84,16 +96,7 @@ def remember(question: Question, models: Sequence[Model]) -> None:
         body = json.dumps(document, separators=(",", ":"), allow_nan=False).encode("utf-8", "surrogatepass")
     except (codec.Misfit, ValueError, RecursionError):
         return
-    cache.keep(_key(question), body)
-
-
-def _key(question: Question) -> str:
-    """SHA-256 of all that a plan depends on and that is known without reading anything else of the user's."""
-    said = [
-        FORMAT, os.path.realpath(question.path), question.path.name, hashlib.sha256(question.text).hexdigest(), question.overrides,
-        question.folds, __version__, sys.version, *_fingerprint(),
-    ]  # fmt: skip
-    return hashlib.sha256(json.dumps(said).encode("utf-8", "surrogatepass")).hexdigest()
+    cache.keep(asked.key, body)
 
 
 def _fingerprint() -> Iterator[tuple[object, ...]]:
@@ -114,12 +117,12 @@ def _schema(schema: Schema) -> str:
     return hashlib.sha256(json.dumps(schema_document(schema)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _unchanged(program: Program, question: Question) -> bool:
+def _unchanged(program: Program, asked: Question) -> bool:
     """Whether all that is imported still lies where it did and says what it said. MlpcError if it cannot be read."""
     from .dsl.lexing import read_source
 
-    folder = question.path.parent
-    roots = [root for root in (folder, question.data_root) if root is not None]
+    folder = asked.path.parent
+    roots = [root for root in (folder, asked.data_root) if root is not None]
     for i, importer in codec.imported(program):
         start = folder if importer is program or importer.source.path is None else importer.source.path.parent
         real = located(i.path, start, roots, Words("E0109", "E0109", ""))

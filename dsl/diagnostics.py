@@ -6,7 +6,6 @@ the text. A pass that can go on after a fault collects the diagnostics of severa
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -120,6 +119,8 @@ def fault(code: str, span: Span | None, message: str, hint: str = "") -> MlpcErr
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like `word`, or None when none is near: first by letter case, then one slip of a finger away."""
+    import difflib
+
     candidates = sorted(set(known))
     folded = [w for w in candidates if w.lower() == word.lower()]
     slips = (
@@ -141,6 +142,8 @@ def _one_slip(word: str, other: str) -> bool:
 
 
 def _alike(word: str, other: str) -> float:
+    import difflib
+
     return difflib.SequenceMatcher(None, word, other).ratio()
 
 

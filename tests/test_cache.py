@@ -431,7 +431,7 @@ def test_a_forged_plan_is_refused_or_a_plan_and_never_a_crash(small, tmp_path, m
         if value == before and type(value) is type(before):
             continue
         cache.keep(path.stem, json.dumps(changed(document, place, value)).encode())
-        found = loading.recalled(loading.Question(small.read_bytes(), small, (), None, 0), loading._reading(Path(), None))
+        found = loading.recalled(recall.question(small.read_bytes(), small, (), None, 0), loading._reading(Path(), None))
         if found is None:
             continue
         accepted += 1
@@ -462,8 +462,8 @@ def test_a_document_of_another_form_is_a_miss(small, tmp_path, forge, why) -> No
     document = json.loads(path.read_bytes().partition(b"\n")[2])
     forge(document)
     cache.keep(path.stem, json.dumps(document).encode())
-    question = loading.Question(small.read_bytes(), small, (), None, 0)
-    assert loading.recalled(question, loading._reading(Path(), None)) is None, why
+    asked = recall.question(small.read_bytes(), small, (), None, 0)
+    assert loading.recalled(asked, loading._reading(Path(), None)) is None, why
 
 
 @pytest.mark.parametrize(
@@ -474,5 +474,5 @@ def test_a_file_that_is_no_document_is_a_miss(small, tmp_path, body) -> None:
     (path,) = (tmp_path / "cache").iterdir()
     cache.keep(path.stem, body)
     assert hashlib.sha256(body).hexdigest().encode() in path.read_bytes()
-    question = loading.Question(small.read_bytes(), small, (), None, 0)
-    assert loading.recalled(question, loading._reading(Path(), None)) is None
+    asked = recall.question(small.read_bytes(), small, (), None, 0)
+    assert loading.recalled(asked, loading._reading(Path(), None)) is None
