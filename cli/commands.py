@@ -154,6 +154,7 @@ def parser() -> argparse.ArgumentParser:
         "other", metavar="OTHER", help="the second model, with the same --set and --data-root; either may be the folder of a run"
     )
     diff.add_argument("--prediction", action="store_true", help="only the lines from the inputs to the output, as prediction runs them")
+    diff.add_argument("--all", action="store_true", help="every change by itself; without it, what comes again under other names is folded")
     diff.add_argument("--exit-code", action="store_true", help="status 1 if there is a difference; without it, 0 all the same")
 
     fmt = _bare(commands, "fmt", "lay files out in the one way there is; it has no options of style", "mlpc fmt models/iris.mlp --diff")

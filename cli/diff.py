@@ -6,7 +6,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from ..compiler.render.difference import difference_document, difference_rows
+from ..compiler.render.difference import difference_rows
+from ..compiler.render.difference_document import difference_document
 from ..dsl.diagnostics import MlpcError, fault, printable
 from ..loading import load, load_run
 from ..model import Model
@@ -33,7 +34,7 @@ def command(args: argparse.Namespace) -> int:
     if args.json:
         write_json(difference_document(found))
     else:
-        show(list(difference_rows(found)))
+        show(list(difference_rows(found, every=args.all)))
     return FAULT if args.exit_code and not found.same else OK
 
 

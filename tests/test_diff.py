@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ import mlpc
 from mlpc.cli.main import main
 from mlpc.compiler.difference import Difference, Subject, difference, translated
 from mlpc.compiler.plan import Line
-from mlpc.compiler.render.difference import difference_document, difference_text
+from mlpc.compiler.render.difference import difference_text
+from mlpc.compiler.render.difference_document import difference_document
 
 from .test_plan_text import plan_of, random_models
 
@@ -359,3 +361,48 @@ def test_in_python(ask) -> None:
     a, b = mlpc.load("models/iris.mlp"), mlpc.load("models/xor.mlp")
     assert a.diff(a).same and not a.diff(b).same
     assert [c.after.target for c in a.diff(b, prediction=True).lines if c.after] == ["h.z", "h", "p.z", "p"]
+
+
+# --- what comes again ----------------------------------------------------------------------------
+
+
+def test_what_comes_again_under_other_names_is_folded(ask, tmp_path: Path) -> None:
+    text = (ROOT / "models" / "penguins.mlp").read_text("utf-8")
+    shutil.copytree(ROOT / "models" / "data", tmp_path / "data")
+    for name, was, now in (("a", "", ""), ("b", "repeat(3", "repeat(12"), ("c", "act = mish, drop", "act = tanh, drop")):
+        (tmp_path / f"{name}.mlp").write_text(text.replace(was, now), "utf-8")
+    a, b, c = (str(tmp_path / f"{name}.mlp") for name in "abc")
+    status, page, _ = ask(a, b)
+    assert status == 0 and page.count("again = once more") == page.count("and so on in even steps") == 1
+    assert (
+        """
+ + deep.residual4.dense2.b    [32]  zeros
+     again   deep.residual4
+             deep.residual5
+             deep.residual6
+    ⋮
+             deep.residual12
+"""
+        in page
+    )
+    assert (
+        """
+    f23-f29 again   deep.residual4    deep.residual3    t7-t8
+    f30-f36         deep.residual5    deep.residual4    t9-t10
+    f37-f43         deep.residual6    deep.residual5    t11-t12
+    ⋮
+    f72-f78         deep.residual11   deep.residual10   t21-t22
+    f79-f84         deep.residual12   deep.residual11   t23-t24
+ - f22 deep """
+        in page
+    )
+    _, every, _ = ask(a, b, "--all")
+    assert " again  " not in every and all(f" + f{i} " in every for i in range(22, 86))
+    assert page.split("\n")[-6:] == every.split("\n")[-6:]
+    assert json.loads(ask(a, b, "--json")[1]) == json.loads(ask(a, b, "--json", "--all")[1])
+    assert """
+         now kept for the gradient
+    f2-f3 again   deep.residual1   deep.dense1      t1
+    f8-f9         deep.residual2   deep.residual1   t3
+    f14-f15       deep.residual3   deep.residual2   t5
+""" in ask(a, c)[1]

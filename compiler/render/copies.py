@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..plan import Line
 from .page import Part, Row, row
 from .repeats import Copy, Repeat
 
@@ -15,18 +14,18 @@ NUMBERED = re.compile(r"t(\d+)")
 AND_SO_ON = "⋮"
 
 
-def table(run: Repeat, lines: Sequence[Line], width: int) -> list[Row]:
-    """The heading and a row for each copy; columns that find no room beside the others stand in a table of their own below."""
-    ids = [_span([lines[run.start].id, lines[run.stop - 1].id]) + " again"]
-    ids += [_span([lines[c.start].id, lines[c.stop - 1].id]) if c else AND_SO_ON for c in run.rows]
+def table(run: Repeat, ids: Sequence[str], width: int) -> list[Row]:
+    """The heading and a row for each copy, with the `ids` of lines; columns that find no room beside the others stand in a table of their own below."""
+    spans = [_span([ids[run.start], ids[run.stop - 1]]) + " again"]
+    spans += [_span([ids[c.start], ids[c.stop - 1]]) if c else AND_SO_ON for c in run.rows]
     columns = _grouped(run)
-    start = max(map(len, ids)) + len(MARGIN) + GAP
+    start = max(map(len, spans)) + len(MARGIN) + GAP
     rows: list[Row] = []
     while columns:
         here = [columns.pop(0)]
         while columns and start + sum(GAP + max(map(len, c)) for c in [*here, columns[0]]) - GAP <= width:
             here.append(columns.pop(0))
-        for i, (id_, *cells) in enumerate(zip(ids, *here, strict=True)):
+        for i, (id_, *cells) in enumerate(zip(spans, *here, strict=True)):
             padded = (cell.ljust(max(map(len, column)) + GAP) for cell, column in zip(cells, here, strict=True))
             rows.append(row(Part((MARGIN + id_).ljust(start), "id"), Part("".join(padded), "" if i else "heading")))
     return rows

@@ -1,4 +1,4 @@
-"""A difference as a page of at most 100 columns and as JSON. `-` is the first file, `+` the second, `~` a line of both.
+"""A difference as a page of at most 100 columns. `-` is the first file, `+` the second, `~` a line of both.
 
 The roles of its parts: heading | removed | added | changed | removed word | added word | aside.
 """
@@ -8,22 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any
 
 from ...dsl.diagnostics import printable
 from .. import shapes
 from ..difference import Difference, Held, LineChange, Rename, TensorChange, scope_of
-from ..footprint import Footprint
 from ..plan import Line
 from .breaking import broken
 from .changed_words import changed_words
-from .json import line_document
+from .copies import AND_SO_ON, table
 from .page import WIDTH, Part, Row, folded, plain, row
-from .text import amount
+from .recurring import line_items
+from .repeats import Item, Repeat, printed, repeats_among
+from .text import AGAIN, EVEN, amount
 
 MARKS = {"-": "removed", "+": "added", "~": "changed"}
 SECTIONS = {"data": "data", "model": "loss and report", "train": "train"}
 ROLES = {"input": "inputs", "param": "parameters", "state": "state", "optimizer": "state of the optimizer, a number for every parameter"}
+FOLDED = "   "  # before the table of what comes again
 NARROW, BROAD, GAP = 12, 48, 3  # columns of a reason at least, of a shape and a reason, and those before them
 LONGEST_TARGET, LONGEST_START = 20, 36  # columns of a target that others stand under, and of mark, id and target
 
@@ -43,8 +44,8 @@ def difference_text(d: Difference) -> str:
     return plain(difference_rows(d)) + "\n"
 
 
-def difference_rows(d: Difference) -> Iterator[Row]:
-    """The page, row by row; marks stand below the words of a line that changed."""
+def difference_rows(d: Difference, *, every: bool = False) -> Iterator[Row]:
+    """The page, row by row; marks stand below the words of a line that changed. What comes again under other names is folded but for `every`."""
     yield from _titles(d)
     if d.same:
         count = len(d.after.plan.lines)
@@ -52,17 +53,23 @@ def difference_rows(d: Difference) -> Iterator[Row]:
         yield row(f"the plans are the same: {count} line{'s' * (count != 1)}")
         return
     page = _page(d)
+    folding: list[str] = []  # the ids of the tables
     for title, rows in (
         ("renamed", _renamed(d.renames)),
         *((title, _said(d, section)) for section, title in SECTIONS.items()),
-        *((title, _tensors([c for c in d.tensors if _role(c) == role])) for role, title in ROLES.items()),
-        *((section, _lines(d, section, page)) for section in ("forward", "gradient", "update")),
+        *((title, _tensors(d, [c for c in d.tensors if role_of(c) == role], every)) for role, title in ROLES.items()),
+        *((section, _lines(d, section, page, every)) for section in ("forward", "gradient", "update")),
     ):
         found = list(rows)
         if found:
             yield row("")
             yield row(Part(title, "heading"))
             yield from found
+            folding += [part.text for r in found for part in r if part.role == "id"]
+    if folding:
+        yield row("")
+        yield row(Part(AGAIN, "aside"))
+        yield from ([row(Part(EVEN, "aside"))] if any(AND_SO_ON in text for text in folding) else [])
     if d.renumbered:
         yield row("")
         yield from (row(Part(t, "aside")) for t in folded(f"numbered anew: {', '.join(f'{x} is now {y}' for x, y in d.renumbered)}", WIDTH))
@@ -108,14 +115,23 @@ def _said(d: Difference, section: str) -> Iterator[Row]:
                 yield from (row(Part(indent + part, MARKS[mark])) for part in more)
 
 
-def _role(c: TensorChange) -> str:
+def role_of(c: TensorChange) -> str:
+    """input | param | state | optimizer."""
     held = c.after or c.before
     return held.role if held else ""
 
 
-def _tensors(changes: Sequence[TensorChange]) -> Iterator[Row]:
+def _tensors(d: Difference, changes: Sequence[TensorChange], every: bool) -> Iterator[Row]:
     wide = max((len(h.name) for c in changes for h in (c.before, c.after) if h), default=0)
-    for c in changes:
+    items = [
+        Item(h.name, "", (h.name,), (c.before is None, c.after is None, c.what, str(_held_text(h))))
+        for c in changes
+        if (h := c.after or c.before)
+    ]
+    for c in printed(changes, () if every else repeats_among(items, d.before.plan, d.after.plan)):
+        if isinstance(c, Repeat):
+            yield from _copies(c, [""] * len(changes))
+            continue
         if c.before and c.after:
             was, now = _held_text(c.before), _held_text(c.after)
             told = [f"{was[word]} → {now[word]}" if word in was else "declared in another place" for word in c.what]
@@ -150,10 +166,19 @@ def _start(mark: str, line: Line, page: _Page) -> str:
     return f" {mark} {line.id.ljust(page.id)} {line.target.ljust(page.target)} = "
 
 
-def _lines(d: Difference, section: str, page: _Page) -> Iterator[Row]:
+def _copies(run: Repeat, ids: Sequence[str]) -> Iterator[Row]:
+    """The table of what comes again, moved in as far as lines are."""
+    yield from (row(Part(FOLDED, "aside"), *r) for r in table(run, ids, WIDTH - len(FOLDED)))
+
+
+def _lines(d: Difference, section: str, page: _Page, every: bool) -> Iterator[Row]:
     names = {x: y for scope, x, y in d.names if scope == scope_of(section)}
-    for c in d.lines:
-        if c.section != section:
+    changes = [c for c in d.lines if c.section == section]
+    runs = () if every else repeats_among([*line_items(d, changes)], d.before.plan, d.after.plan)
+    ids = [line.id for c in changes if (line := c.after or c.before)]
+    for c in printed(changes, runs):
+        if isinstance(c, Repeat):
+            yield from _copies(c, ids)
             continue
         tails = _tails(c)
         if c.before and c.after and "text" not in c.what:
@@ -272,29 +297,3 @@ def _cost(d: Difference) -> Iterator[Row]:
     for word, old, new, x, y in rows:
         share = "the same" if x == y else f"{100 * (y - x) / x:+.1f} %" if x else ""
         yield row(f"   {word.ljust(5)}  {old.rjust(was)} → {new.rjust(now)}   {share.rjust(8)}")
-
-
-def difference_document(d: Difference) -> dict[str, Any]:
-    """Everything that differs. A change has `before` and `after`, null where a file does not have it, and `what` changed."""
-    return {
-        "before": d.before.name, "after": d.after.name, "same": d.same, "same_lines": d.same_lines,
-        "renamed": [{"scope": r.scope, "before": r.before, "after": r.after, "within": list(r.within)} for r in d.renames],
-        "said": [{"section": s.section, "name": s.name, "before": s.before, "after": s.after} for s in d.sayings],
-        "tensors": [{"role": _role(c), "before": _held(c.before), "after": _held(c.after), "what": list(c.what)} for c in d.tensors],
-        **{section: [_changed(c) for c in d.lines if c.section == section] for section in ("forward", "gradient", "update")},
-        "renumbered": [{"before": x, "after": y} for x, y in d.renumbered],
-        "cost": {"before": _footprint(d.before.footprint), "after": _footprint(d.after.footprint)},
-    }  # fmt: skip
-
-
-def _changed(c: LineChange) -> dict[str, Any]:
-    before, after = (line_document(line) if line else None for line in (c.before, c.after))
-    return {"before": before, "after": after, "what": list(c.what), "ran": list(c.ran) if c.ran else None}
-
-
-def _held(h: Held | None) -> dict[str, Any] | None:
-    return {"name": h.name, "shape": list(h.shape), "init": h.init or None, "becomes": h.becomes or None} if h else None
-
-
-def _footprint(f: Footprint | None) -> dict[str, Any] | None:
-    return {"rows": f.rows, "flops": f.flops, "kept": f.kept, "peak": f.peak, "without_reuse": f.unshared} if f else None

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..matching import form_of
 from ..plan import Line, Plan
 from .series import even
 
+T = TypeVar("T")
 NAME = re.compile(r"(?<![\w.'])(?:d\([\w.']+\)|[A-Za-z_][\w.']*)", re.ASCII)
 INSTANCE = re.compile(r"(.+\.[A-Za-z_]\w*?)(\d+)", re.ASCII)  # deep.residual2: a path and its ordinal
 ABSENT = "-"  # in the row of a copy whose lines do not speak of the name
@@ -50,9 +52,42 @@ class Repeat:
         return self.copies[-1].stop
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What may come again: its target and text, the names in it in order, and all that must be equal of two that are copies."""
+
+    target: str
+    text: str
+    names: tuple[str, ...]
+    kind: object
+
+
 def repeats(plan: Plan, lines: Sequence[Line]) -> tuple[Repeat, ...]:
     """The runs of copies among the lines of a section that are worth folding, from the top; runs inside a printed copy too."""
-    return tuple(_Section(plan, lines).found(0, len(lines)))
+    return repeats_among([item_of(plan, line) for line in lines], plan)
+
+
+def repeats_among(items: Sequence[Item], *plans: Plan) -> tuple[Repeat, ...]:
+    """The same of anything that is said of these plans."""
+    return tuple(_Section(plans, items).found(0, len(items)))
+
+
+def item_of(plan: Plan, line: Line, *more: object) -> Item:
+    """A line of a plan, and what more must be equal."""
+    form, reads = form_of(plan, line)
+    sizes = tuple(plan.values[r].shape for step in line.steps for r in (*step.args, step.out))
+    kind = (form, sizes, line.shape, line.by, line.note, line.kept, line.line, line.flops, line.bytes, *more)
+    return Item(line.target, line.text, (line.target, *reads), kind)
+
+
+def printed(shown: Sequence[T], runs: Sequence[Repeat], start: int = 0, stop: int | None = None) -> Iterator[T | Repeat]:
+    """What of these is printed, and each run after those of it that are."""
+    for run in runs:
+        yield from shown[start : run.start]
+        yield from printed(shown, run.inside, run.start, run.stop)
+        yield run
+        start = run.end
+    yield from shown[start:stop]
 
 
 def substitute(text: str, names: Mapping[str, str]) -> str:
@@ -81,21 +116,15 @@ def _gradient_of(name: str) -> str:
 
 
 class _Section:
-    """The lines of a section with what must be equal of two that are copies: a number, and the names in order."""
+    """The items of a section with what must be equal of two that are copies: a number, and the names in order."""
 
-    def __init__(self, plan: Plan, lines: Sequence[Line]) -> None:
-        self.lines = lines
-        self.params = {p.name for p in plan.params}
-        self.gradients = {line.target for line in plan.gradient if line.target[0] == "d"}
-        self.names: list[tuple[str, ...]] = []
-        self.kinds: list[int] = []
+    def __init__(self, plans: Sequence[Plan], items: Sequence[Item]) -> None:
+        self.items = items
+        self.params = {p.name for plan in plans for p in plan.params}
+        self.gradients = {line.target for plan in plans for line in plan.gradient if line.target[0] == "d"}
+        self.names = [item.names for item in items]
         known: dict[object, int] = {}
-        for line in lines:
-            form, reads = form_of(plan, line)
-            shapes = tuple(plan.values[r].shape for step in line.steps for r in (*step.args, step.out))
-            kind = (form, shapes, line.shape, line.by, line.note, line.kept, line.line, line.flops, line.bytes)
-            self.kinds.append(known.setdefault(kind, len(known)))
-            self.names.append((line.target, *reads))
+        self.kinds = [known.setdefault(item.kind, len(known)) for item in items]
 
     def found(self, start: int, stop: int) -> Iterator[Repeat]:
         """The runs between two lines, from the top, each the longest that begins where it does."""
@@ -210,7 +239,7 @@ class _Section:
         """Whether the table makes the targets and texts of the copy."""
         return all(
             substitute(ours.target, names) == theirs.target and substitute(ours.text, names) == theirs.text
-            for ours, theirs in zip(self.lines[start : start + size], self.lines[first : first + size], strict=True)
+            for ours, theirs in zip(self.items[start : start + size], self.items[first : first + size], strict=True)
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .. import shapes
@@ -12,7 +12,7 @@ from ..undisturbed import undisturbed
 from .breaking import MARGIN, Pieces, rows_of, target_width, width_of
 from .copies import table
 from .page import WIDTH, Part, Row, folded, plain, row
-from .repeats import Repeat, repeats
+from .repeats import Repeat, printed, repeats
 from .series import AND_SO_ON, elided
 
 LEFT, LEFT_LEAST, LEFT_MOST, STEP = 58, 45, 70, 4  # columns of id, target and text, of a page of 100
@@ -46,7 +46,7 @@ def plan_text(plan: Plan, footprint: Footprint | None = None, *, every: bool = F
 def plan_page(plan: Plan, footprint: Footprint | None = None, *, every: bool = False, width: int = WIDTH) -> list[Row]:
     """The rows of the page. Lines that come again under other names, and the middle of long sums, are folded but for `every`."""
     runs = [() if every else repeats(plan, lines) for lines in (plan.forward, plan.gradient)]
-    shown = [list(_shown(lines, found)) for lines, found in zip((plan.forward, plan.gradient), runs, strict=True)]
+    shown = [list(printed(lines, found)) for lines, found in zip((plan.forward, plan.gradient), runs, strict=True)]
     if not every:
         shown = [[replace(x, text=elided(x.text)) if isinstance(x, Line) else x for x in items] for items in shown]
     frame = _frame(plan, [[line for line in items if isinstance(line, Line)] for items in shown], width)
@@ -94,7 +94,7 @@ def forward(plan: Plan, shown: Sequence[Line | Repeat], frame: Frame) -> list[Ro
     rows = [row(Part("forward", "heading"), Part(" " * (frame.column - len("forward")) + heads, "aside"))]
     for line in shown:
         if isinstance(line, Repeat):
-            rows.extend(table(line, plan.forward, frame.width))
+            rows.extend(table(line, [x.id for x in plan.forward], frame.width))
             continue
         readers, kept, below = _tail(line)
         room = tail_width - len(readers) - len(kept)
@@ -110,7 +110,7 @@ def gradient(plan: Plan, shown: Sequence[Line | Repeat], frame: Frame) -> list[R
     rows = [row(Part("gradient", "heading"), Part(heads, "aside"))]
     for line in shown:
         if isinstance(line, Repeat):
-            rows.extend(table(line, plan.gradient, frame.width))
+            rows.extend(table(line, [x.id for x in plan.gradient], frame.width))
             continue
         first, *more = _reasons(line, frame.width - frame.column - frame.size)
         rows += _line(line, frame.pads[1], frame, Part(first, "aside"))
@@ -169,16 +169,6 @@ def amount(size: int) -> str:
             break
         value, unit = value / 1024, larger
     return f"{size:,} B" if unit == "B" else f"{value:,.1f} {unit}"
-
-
-def _shown(lines: Sequence[Line], runs: Sequence[Repeat], start: int = 0, stop: int | None = None) -> Iterator[Line | Repeat]:
-    """The lines to print, and each run after those of its lines that are printed."""
-    for run in runs:
-        yield from lines[start : run.start]
-        yield from _shown(lines, run.inside, run.start, run.stop)
-        yield run
-        start = run.end
-    yield from lines[start:stop]
 
 
 def _line(line: Line, pad: int, frame: Frame, *rest: Part) -> list[Row]:
