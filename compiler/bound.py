@@ -22,6 +22,7 @@ Sizes = tuple[int, ...]
 Lent = Iterable[tuple[tuple[object, ...], int]]
 DOWN, ALONG = (0,), (1,)  # the rows of a matrix, each row
 FEW = 8192  # numbers that BLAS may add up one after the other; more are added in pairs of pairs
+TRANSPOSED = 1024, 4096  # numbers: no fewer and no more are worth a copy
 REPEATED = 2048  # numbers up to which an operand is repeated at less cost than NumPy needs to go round it
 PLACE = 8  # bytes of an index
 
@@ -44,10 +45,18 @@ class Bound:
 
 
 def _matmul(a: Array, b: Array, out: Array) -> Sequence[Call] | None:
-    """The product by `dot`, which comes to BLAS in half the time."""
+    """The product by `dot`, which comes to BLAS in half the time.
+
+    A small transposed right side is copied first: as it lies BLAS would pack it at greater cost.
+    """
     if a.ndim == b.ndim == 2 and out.flags.c_contiguous and all(_whole(x) for x in (a, b)) and a.dtype.kind == "f":
-        return [(a.dot, (b, out))]
+        small = len(a) >= 32 and TRANSPOSED[0] <= b.size <= TRANSPOSED[1]
+        return [(_of_copy, (a, b, out))] if small and not b.flags.c_contiguous else [(a.dot, (b, out))]
     return None
+
+
+def _of_copy(a: Array, b: Array, out: Array) -> None:
+    a.dot(b.copy(), out)
 
 
 def _whole(x: Array) -> bool:

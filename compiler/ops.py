@@ -244,7 +244,7 @@ TABLE: dict[str, Op] = {
     "min_over": _reduction(kernels.min_over, _extreme_over, facts=fact_rules.reduced, title="min", discrete=True),
     # products of matrices
     "matmul": Op("matmul", np.matmul, shapes.matmul, lambda g, out, a, b: (g @ b.T, a.T @ g), symbol="@", precedence=PRODUCT, title="matmul",
-                 example=((M, W), {}), bound=bound.MATMUL),
+                 example=((M, W), {}), bound=bound.MATMUL, scratch=scratch.transposed),
     # that of one-hot rows with a matrix, reached by rewriting, and the same of its transpose
     "gather": Op("move", kernels.gather, shapes.gather, lambda g, out, w, i: (call("scatter_add", g, i, size=w.shape[0]), None), flops=0,
                  title="gather", example=((W, [[0.0], [2.0]]), {}), discrete=True, scratch=scratch.looked_up),

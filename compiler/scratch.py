@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from .bound import TRANSPOSED
 from .kernels import BLOCK
 
 Sizes = tuple[int, ...]
@@ -45,6 +46,12 @@ def condition(args: Sequence[Sizes], out: Sizes, itemsize: int) -> int:
 def shifted(args: Sequence[Sizes], out: Sizes, itemsize: int) -> int:
     """The operand once more, and some arrays like the result."""
     return (math.prod(args[0]) + 4 * math.prod(out) + min(math.prod(args[0]), BUFFER)) * itemsize
+
+
+def transposed(args: Sequence[Sizes], out: Sizes, itemsize: int) -> int:
+    """A copy of the right side, if it may be one that is copied."""
+    least, most = TRANSPOSED
+    return math.prod(args[1]) * itemsize if least <= math.prod(args[1]) <= most and len(args[1]) == 2 else 0
 
 
 def places(args: Sequence[Sizes], out: Sizes, itemsize: int) -> int:

@@ -103,3 +103,14 @@ def test_nan_is_the_largest():
     for function, given in calls("max_over")(x, out=out, axes=(1,), keep=True):
         function(*given)
     assert np.isnan(out[0, 0]) and out[1, 0] == 3
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (32, 64), (10, 32), (128, 128)])
+def test_a_product_with_a_transpose_is_the_product(shape: tuple[int, int]) -> None:
+    """Small ones by a copy, the others as they lie."""
+    rng = np.random.default_rng(2)
+    a, w = rng.normal(size=(64, shape[1])), rng.normal(size=shape)
+    out = np.empty((64, shape[0]))
+    for function, given in calls("matmul")(a, w.T, out=out):
+        function(*given)
+    np.testing.assert_allclose(out, a @ w.T, rtol=1e-12, atol=1e-12)
