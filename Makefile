@@ -39,7 +39,7 @@ editors: .venv/installed  ## rewrite the files for editors after a change of the
 	$(BIN)/python -m mlpc.editors
 
 bench: .venv/installed-test  ## what mlpc costs and reaches: compile time, printing a plan, iris over 100 seeds, a step, a whole process (PYTHONS: others, with scikit-learn or PyTorch)
-	@set -e; for script in compile_time plan_page iris_seeds memory scale speed; do echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py $(ARGS); done
+	@set -e; for script in compile_time plan_page iris_seeds memory scale techniques speed; do echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py $(ARGS); done
 	@echo "== benchmarks/cold_start.py"; $(BIN)/python benchmarks/cold_start.py $(addprefix --python=,$(PYTHONS))
 
 bench-scale: .venv/installed-test  ## 40 million rows (3.24 GB, in TMPDIR) trained in 600 MB of memory (ARGS="--rows 1000000")
