@@ -199,7 +199,7 @@ def replayed(found: Dataset, columns: dict[str, list[str]], name: str) -> np.nda
                 return frame(np.column_stack([array(f) for f in of if isinstance(f, Frame)]))
             case word if word in PIPES:
                 assert isinstance(of[0], Frame)
-                return PIPES[word].apply(of[0], t.statistics, span)
+                return PIPES[word].apply(numeric(of[0]) if PIPES[word].numeric else of[0], t.statistics, span)
             case _ if not t.width:
                 (value,) = t.statistics["value"]
                 assert isinstance(value, float)
