@@ -161,14 +161,14 @@ def _alike(a: Sizes, b: Sizes, out: Sizes) -> bool:
     return out != () and all(shape in (out, ()) for shape in (a, b))
 
 
-@lru_cache(64)
+@lru_cache(1024)
 def _ones(count: int, char: str) -> Array:
     made = np.ones(count, char)
     made.setflags(write=False)
     return made
 
 
-@lru_cache(64)
+@lru_cache(1024)
 def _starts(rows: int, width: int) -> NDArray[np.intp]:
     made = np.arange(0, rows * width, width)
     made.setflags(write=False)
