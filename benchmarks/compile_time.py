@@ -1,4 +1,4 @@
-"""Compile time against the length of the plan: it grows in proportion. Run: python benchmarks/compile_time.py [--kind KIND] [--json]
+"""Compile time against the length of the plan: it grows in proportion. Run: python benchmarks/compile_time.py [--kind KIND] [--recompute] [--json]
 
 Four kinds of models of about 1,000 to 20,000 printed lines each, from the text to what is called in every step: parsing, the plans to train
 and to measure by, the bytes that they will take, and the kernels of both. Beside it the page of `mlpc plan --all`, with the costs on it. The
@@ -62,7 +62,7 @@ KINDS: dict[str, tuple[Callable[[int], str], float]] = {  # and the printed line
 }
 
 
-def program(body: str) -> str:
+def program(body: str, recompute: str = "off") -> str:
     """A classifier of four rows."""
     model = "".join(f"  {line}\n" for line in body.splitlines())
     return f"""data {{
@@ -82,6 +82,7 @@ train {{
   optimizer = adam(lr = 0.01)
   batch = all
   epochs = 1
+  recompute = {recompute}
 }}
 """
 
@@ -131,10 +132,10 @@ def measure(kind: str, load: Callable[[], Any], times: int) -> Timed:
     return min(found, key=lambda t: t.total)
 
 
-def of_length(kind: str, lines: int, times: int) -> Timed:
+def of_length(kind: str, lines: int, times: int, recompute: str = "off") -> Timed:
     """A model of the kind with about so many printed lines."""
     make, share = KINDS[kind]
-    text = program(make(max(3, round(lines / share))))
+    text = program(make(max(3, round(lines / share))), recompute)
     return measure(kind, lambda: mlpc.loads(text), times)
 
 
@@ -144,6 +145,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=KINDS, action="append", help="one of the kinds; may come again")
     parser.add_argument("--lines", type=int, nargs="+", default=LENGTHS, metavar="N")
     parser.add_argument("--times", type=int, default=3, help="of which the fastest counts")
+    parser.add_argument("--recompute", action="store_const", const="on", default="off", help="with `recompute = on` in `train`")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     of_length("blocks", 100, 1)
@@ -152,7 +154,7 @@ def main() -> None:
         print(f"{'':12} {'lines':>6} {'compile':>9} {'memory':>8} {'kernels':>8} {'total s':>8} {'ms a line':>10} {'page s':>8}")
     for kind in given.kind or KINDS:
         for lines in given.lines:
-            t = of_length(kind, lines, given.times)
+            t = of_length(kind, lines, given.times, given.recompute)
             found.append(t)
             if not given.json:
                 parts = f"{t.compile:9.3f} {t.memory:8.3f} {t.kernels:8.3f} {t.total:8.3f} {t.ms_a_line:10.3f} {t.page:8.3f}"

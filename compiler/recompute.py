@@ -9,9 +9,10 @@ a bit changes. A draw is replayed from where its stream stood (`runtime/kernel`)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate, pairwise
+from functools import cache
+from itertools import accumulate, chain, islice, pairwise
 
 from .footprint import piece
 from .ops import TABLE
@@ -19,6 +20,11 @@ from .plan import Line, ParamSpec, Shape, Step, Value
 
 RECOMPUTED = "recomputed"
 SHARES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # how many segments are tried, beside the root of the number of kept values
+
+Segment = tuple[int, int]  # the first of its forward lines, and the first after them
+Order = dict[int, list[int]]  # the forward lines that come again before each line of the gradient
+Touch = tuple[int, int | None, int, list[int], list[int]]  # made, of which it is a view, own bytes, operands, those it may write over
+Row = tuple[int | None, list[int], list[int]]  # memory that is begun, read, and may be written over
 
 
 def recomputed(
@@ -32,30 +38,21 @@ def recomputed(
     """
     sizes = {v.id: 0 if v.id in own else size(v.shape) for v in values}
     fixed = {*after, *(line.value for line in forward if not line.shape)}  # a number costs nothing
+    again, swept = _orders(forward, gradient, fixed), _candidates(forward, gradient, sizes, after)
 
-    def peak(segments: Collection[tuple[int, int]]) -> int:
-        dropped = {line.value for start, stop in segments for line in forward[start:stop]} - crossing(forward, segments) - fixed
-        made, copies = _again(forward, gradient, dropped, len(values))
-        steps = [s for line in (*forward, *made) for s in line.steps]
-        return max(least, live_peak(steps, sizes | {copy: sizes[r] for r, copy in copies.items()}, after))
+    def peak(segments: Iterable[Segment], bound: float) -> int:
+        return max(least, swept(_together(map(again, segments)), bound))
 
-    best: tuple[int, tuple[tuple[int, int], ...]] = (peak(()), ())
-    for cuts in _cuts(forward, gradient, sizes):
+    best: tuple[int, tuple[Segment, ...]] = (peak((), math.inf), ())
+    for cuts in _cuts(forward, gradient, sizes) if best[0] > least else ():
         segments = tuple(pairwise((0, *cuts)))
-        best = min(best, (peak(segments), segments), key=lambda found: found[0])
+        best = min(best, (peak(segments, best[0]), segments), key=lambda found: found[0])
     for segment in reversed(best[1]):  # one that makes the peak no lower is kept after all
         fewer = tuple(s for s in best[1] if s != segment)
-        best = min((peak(fewer), fewer), best, key=lambda found: found[0])
-    dropped = {line.value for start, stop in best[1] for line in forward[start:stop]} - crossing(forward, best[1]) - fixed
-    made, copies = _again(forward, gradient, dropped, len(values))
+        best = min((peak(fewer, best[0]), fewer), best, key=lambda found: found[0])
+    made, copies = _again(forward, gradient, _together(map(again, best[1])), len(values))
     values += [replace(values[r], id=copy) for r, copy in copies.items()]
     return made
-
-
-def crossing(forward: Sequence[Line], segments: Collection[tuple[int, int]]) -> set[int]:
-    """The values of these segments that forward lines after their segment read: its checkpoints."""
-    last = _last_reads(forward)
-    return {line.value for start, stop in segments for line in forward[start:stop] if last.get(line.value, -1) >= stop}
 
 
 def update_peak(update: Sequence[Line], values: Sequence[Value], params: Sequence[ParamSpec], itemsize: int) -> int:
@@ -72,24 +69,118 @@ def update_peak(update: Sequence[Line], values: Sequence[Value], params: Sequenc
 
 def live_peak(steps: Sequence[Step], sizes: Mapping[int, int], after: Collection[int]) -> int:
     """The most bytes that are live at once; an elementwise step may write over an operand that dies in it."""
-    base: dict[int, int] = {}
-    last: dict[int, int] = {}
-    for i, step in enumerate(steps):
-        if TABLE[step.op].kind == "view":
-            base[step.out] = base.get(step.args[0], step.args[0])
-        last.update((base.get(r, r), i) for r in (*step.args, step.out))
-    last.update((base.get(r, r), len(steps)) for r in after)
-    live = most = 0
-    made: set[int] = set()
-    for i, step in enumerate(steps):
-        if step.out not in base:
-            made.add(step.out)
-            live += sizes[step.out]
-        dying = [r for r in dict.fromkeys(base.get(a, a) for a in (*step.args, step.out)) if r in made and last[r] == i]
-        over = TABLE[step.op].inplace and any(sizes[r] == sizes[step.out] and r in step.args for r in dying)
-        most = max(most, live - (sizes[step.out] if over else 0))
-        live -= sum(sizes[r] for r in dying)
+    weights: dict[int, int] = {}
+    at: dict[int, int] = {}
+    rows = _rows(_touches(steps, sizes, weights), at, 0)
+    return _sweep((rows,), weights, {at[r] for r in after if weights.get(r)}, math.inf)
+
+
+def _touches(steps: Iterable[Step], sizes: Mapping[int, int], weights: dict[int, int]) -> list[Touch]:
+    """What steps do with memory. `weights` gets the bytes of each register they make; a view has those of what it looks at."""
+    found: list[Touch] = []
+    views: set[int] = set()
+    for step in steps:
+        op, out, reads = TABLE[step.op], step.out, [a for a in dict.fromkeys(step.args) if weights.get(a)]
+        if op.kind == "view":
+            views.add(out)
+            weights[out] = weights.get(step.args[0], 0)
+            found.append((out, step.args[0] if weights[out] else None, 0, reads, []))
+        else:
+            weights[out] = own = sizes[out]
+            found.append((out, None, own, reads, [a for a in reads if weights[a] == own and a not in views] if op.inplace else []))
+    return found
+
+
+def _rows(touches: Iterable[Touch], at: dict[int, int], shift: int) -> list[Row]:
+    """The same with memory in the place of registers: `at` says which each one has; what is made here gets that `shift` further."""
+    rows: list[Row] = []
+    for out, viewed, own, reads, over in touches:
+        read = [at[a] for a in reads]
+        rows.append((out + shift if own else None, read, [at[a] for a in over] if over else over))
+        if viewed is not None:
+            at[out] = at[viewed]
+        elif own:
+            at[out] = out + shift
+    return rows
+
+
+def _sweep(parts: Sequence[Sequence[Row]], weights: Mapping[int, int], live: set[int], bound: float) -> int:
+    """The most bytes that are live at once, or some number beyond `bound`: from what is `live` in the end back, as the last read comes first."""
+    most, total = 0, sum(weights[r] for r in live)
+    for rows in reversed(parts):
+        for out, read, over in reversed(rows):
+            spare = bool(over) and not live.issuperset(over)
+            for r in read:
+                if r not in live:
+                    live.add(r)
+                    total += weights[r]
+            if out is None:
+                continue
+            own = weights[out]
+            if out in live:
+                live.remove(out)
+                total -= own
+            most = max(most, total if spare else total + own)
+        if most > bound:
+            break
     return most
+
+
+def _candidates(
+    forward: Sequence[Line], gradient: Sequence[Line], sizes: Mapping[int, int], after: Collection[int],
+) -> Callable[[Order, float], int]:  # fmt: skip
+    """The peak of both with lines that come again, or some number beyond a bound. No line is made for it."""
+    weights: dict[int, int] = {}
+    shift, begun = len(sizes), dict[int, int]()
+    each = iter(_touches((s for line in (*forward, *gradient) for s in line.steps), sizes, weights))
+    there, back = ([list(islice(each, len(line.steps))) for line in lines] for lines in (forward, gradient))
+    rows = _rows(chain.from_iterable(there), begun, 0)
+    weights |= {r + shift: weight for r, weight in weights.items()}
+
+    def peak(order: Order, bound: float) -> int:
+        at, parts = begun.copy(), [rows]
+        for g, line in enumerate(back):
+            parts += [_rows(there[i], at, shift) for i in order.get(g, ())]
+            parts.append(_rows(line, at, 0))
+        return _sweep(parts, weights, {begun[r] if r in begun else at[r] for r in after if weights.get(r)}, bound)
+
+    return peak
+
+
+def _orders(forward: Sequence[Line], gradient: Sequence[Line], fixed: Collection[int]) -> Callable[[Segment], Order]:
+    """What of a segment comes again, and where: all but `fixed` and its checkpoints, which forward lines after it read.
+
+    So no segment wants a value of another to come again, and each is looked at by itself, once.
+    """
+    maker = {line.value: i for i, line in enumerate(forward)}
+    reads = [[maker[a] for s in line.steps for a in s.args if a in maker] for line in forward]
+    first = {maker[a]: g for g, line in reversed([*enumerate(gradient)]) for s in line.steps for a in s.args if a in maker}
+    last = _last_reads(forward)
+
+    @cache
+    def again(segment: Segment) -> Order:
+        start, stop = segment
+        dropped = {i for i in range(start, stop) if last.get(forward[i].value, -1) < stop and forward[i].value not in fixed}
+        order: Order = {}
+        for g, wanted in sorted((first[i], i) for i in dropped if i in first):
+            stack = [wanted]
+            while stack:
+                i = stack.pop()
+                if i in dropped:
+                    dropped.remove(i)
+                    order.setdefault(g, []).append(i)
+                    stack += reads[i]
+        return order
+
+    return again
+
+
+def _together(orders: Iterable[Order]) -> Order:
+    found: Order = {}
+    for order in orders:
+        for g, again in order.items():
+            found.setdefault(g, []).extend(again)
+    return {g: sorted(again) for g, again in found.items()}
 
 
 def _last_reads(lines: Sequence[Line]) -> dict[int, int]:
@@ -123,9 +214,8 @@ def _cuts(forward: Sequence[Line], gradient: Sequence[Line], sizes: Mapping[int,
     yield from found
 
 
-def _again(forward: Sequence[Line], gradient: Sequence[Line], dropped: Collection[int], start: int) -> tuple[list[Line], dict[int, int]]:
-    """The gradient with the lines that make `dropped` before the first that reads them, and the copy of each register, from `start` on."""
-    maker = {line.value: i for i, line in enumerate(forward) if line.value in dropped}
+def _again(forward: Sequence[Line], gradient: Sequence[Line], order: Order, start: int) -> tuple[list[Line], dict[int, int]]:
+    """The gradient with the lines that come again, and the copy of each of their registers, from `start` on."""
     copies: dict[int, int] = {}
     found: list[Line] = []
 
@@ -135,15 +225,10 @@ def _again(forward: Sequence[Line], gradient: Sequence[Line], dropped: Collectio
         steps = tuple(replace(s, args=tuple(copies.get(a, a) for a in s.args), out=copies[s.out]) for s in line.steps)
         return replace(line, section="gradient", value=copies[line.value], steps=steps, by=RECOMPUTED, note="", again=line.id)
 
-    for line in gradient:
-        wanted: set[int] = set()
-        stack = list(line.steps)
-        while stack:
-            for a in stack.pop().args:
-                if a in maker and a not in copies and maker[a] not in wanted:
-                    wanted.add(maker[a])
-                    stack.extend(forward[maker[a]].steps)
-        found += [copied(forward[i]) for i in sorted(wanted)]
-        steps = tuple(replace(s, args=tuple(copies.get(a, a) for a in s.args)) for s in line.steps)
-        found.append(replace(line, steps=steps) if steps != line.steps else line)
+    for g, line in enumerate(gradient):
+        found += [copied(forward[i]) for i in order.get(g, ())]
+        if copies.keys().isdisjoint(a for s in line.steps for a in s.args):
+            found.append(line)
+        else:
+            found.append(replace(line, steps=tuple(replace(s, args=tuple(copies.get(a, a) for a in s.args)) for s in line.steps)))
     return found, copies

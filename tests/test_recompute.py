@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import runpy
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 import mlpc
+from mlpc.compiler import recompute
 from mlpc.compiler.derivation import called
+from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Step
 from mlpc.compiler.recompute import RECOMPUTED, live_peak
 from mlpc.compiler.render.json import plan_document
@@ -224,6 +227,48 @@ def test_the_peak_of_a_chain_by_hand() -> None:
     steps = [Step("exp", (0,), 1), Step("tanh", (1,), 2), Step("matmul", (2, 1), 3), Step("transpose", (3,), 4), Step("add", (4, 2), 5)]
     assert live_peak(steps, {0: 0, 1: 8, 2: 8, 3: 4, 4: 4, 5: 8}, [5]) == 20  # at the product: 1, 2 and 3
     assert live_peak(steps, {0: 0, 1: 8, 2: 8, 3: 4, 4: 4, 5: 9}, [5]) == 21  # at the sum, which 2 has no room for
+
+
+def live_forward(steps, sizes, after):
+    """The same peak step by step from the first on, all last reads known before."""
+    base, last = {}, {}
+    for i, step in enumerate(steps):
+        if TABLE[step.op].kind == "view":
+            base[step.out] = base.get(step.args[0], step.args[0])
+        last |= {base.get(r, r): i for r in (*step.args, step.out)}
+    last |= {base.get(r, r): len(steps) for r in after}
+    live, most = set(), 0
+    for i, step in enumerate(steps):
+        live |= {step.out} - base.keys()
+        dying = {r for r in live if last[r] == i}
+        over = TABLE[step.op].inplace and any(sizes[r] == sizes[step.out] for r in dying & {*step.args})
+        most = max(most, sum(sizes[r] for r in live) - (sizes[step.out] if over else 0))
+        live -= dying
+    return most
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_peak_that_is_sought_is_that_of_the_lines_that_come_of_it(seed, monkeypatch) -> None:
+    found = []
+
+    def peaks(*given):
+        peak = candidates(*given)
+
+        def kept(order, bound):
+            found.append((given, order, peak(order, math.inf)))
+            return peak(order, bound)
+
+        return kept
+
+    candidates = recompute._candidates
+    monkeypatch.setattr(recompute, "_candidates", peaks)
+    mlpc.loads(written(seed, "recompute = on"))
+    for (forward, gradient, sizes, after), order, peak in found:
+        made, copies = recompute._again(forward, gradient, order, len(sizes))
+        steps = [s for line in (*forward, *made) for s in line.steps]
+        of = sizes | {copy: sizes[r] for r, copy in copies.items()}
+        assert peak == live_peak(steps, of, after) == live_forward(steps, of, after)
+    assert found
 
 
 def test_what_it_may_be() -> None:
