@@ -19,6 +19,7 @@ from ..dsl.syntax import Span
 from . import arrays, parquet
 from .columns import Column, Rows, Table, missing
 from .extras import install
+from .location import stamp
 from .selection import labels_of
 from .table import ENDINGS, SEPARATORS, batches, text_of
 
@@ -52,7 +53,7 @@ def tables(data: object, needed: Mapping[str, int], most: int | None = BATCH) ->
     MlpcError E0401 to E0409 for what is none, or cannot be read.
     """
     if isinstance(data, str | os.PathLike):
-        yield from _of_file(Path(data), needed, most)
+        yield from _unchanged(Path(data), _of_file(Path(data), needed, most))
     elif isinstance(data, np.ndarray):
         table = named({"data": data})
         if table.stored is None:
@@ -86,6 +87,16 @@ def _parts(table: Table, needed: Iterable[str], most: int | None) -> Iterator[Ta
     (count,) = rows
     for start in range(0, count, most):
         yield table.stored.at(slice(start, min(start + most, count)))
+
+
+def _unchanged(path: Path, tables: Iterator[Table]) -> Iterator[Table]:
+    """The tables of a file; E0401 once it is another than when the first was read."""
+    before = stamp(path)
+    for table in tables:
+        yield table
+        if stamp(path) != before:
+            message = f"`{path}` was written to while it was read: the rows would be partly of one table and partly of another"
+            raise fault("E0401", None, message, "wait until it is written, and begin again")
 
 
 def _of_file(path: Path, needed: Mapping[str, int], most: int | None) -> Iterator[Table]:

@@ -1,8 +1,9 @@
-"""Where a file lies that a model names: a regular one beneath the model's folder, or beneath what the command line allows."""
+"""Where a file lies that a model names: a regular one beneath the model's folder, or beneath what is allowed; whether one was written to."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,15 @@ def located(path: Text, start: Path, roots: Sequence[Path], words: Words) -> Pat
     if os.path.exists(real):
         raise fault(words.unreadable, path.span, f"`{path.text}` is not a regular file", words.example)
     raise fault(words.unreadable, path.span, f"there is no file `{path.text}` in {words.start}", _near_file(real, beneath, start, words))
+
+
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """What is another once a file is written to or replaced; None for what is no regular file, as a pipe, which changes as it is read."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size) if stat.S_ISREG(found.st_mode) else None
 
 
 def _near_file(real: Path, roots: list[Path], start: Path, words: Words) -> str:

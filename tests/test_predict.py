@@ -528,6 +528,36 @@ def test_a_fault_on_the_way_leaves_the_file_as_it_was(ask, tmp_path: Path, monke
     assert ask("predict", "iris.safetensors", str(DATA / "iris.csv"), "-o", "none/out.csv")[0] == 74
 
 
+@pytest.mark.parametrize("written_to", ["in place", "replaced", "not at all"])
+def test_a_table_that_is_written_to_while_it_is_read_is_refused(small, tmp_path, written_to: str) -> None:
+    run, path, seen = small('x = columns("a", "c")\n  y = b', loss="mean(mse(p, y))"), tmp_path / "new.csv", list[int]()
+    path.write_text(ROWS)
+
+    def tables(needed: dict[str, int]) -> Any:
+        for table in given.tables(path, needed, 2):
+            seen.append(1)
+            yield table
+            if len(seen) == 1 and written_to == "in place":
+                path.write_text(ROWS + "1,1,1,u,no\n")
+            elif len(seen) == 1 and written_to == "replaced":
+                (tmp_path / "other.csv").write_text(ROWS)
+                (tmp_path / "other.csv").replace(path)
+
+    for read in (
+        lambda: run.evaluate_tables(tables(run.measured_columns())),
+        lambda: list(run.predictions(run.head(), tables(run.columns()))),
+    ):
+        seen.clear()
+        if written_to == "not at all":
+            read()
+            assert len(seen) == 3
+        else:
+            with pytest.raises(MlpcError, match="was written to while it was read") as caught:
+                read()
+            assert caught.value.diagnostics[0].code == "E0401" and len(seen) == 1
+        path.write_text(ROWS)
+
+
 def test_evaluate_prints_a_table_and_the_matrices(ask, runs: dict[str, mlpc.Run]) -> None:
     status, out, err = ask("evaluate", "iris.safetensors", str(DATA / "iris.csv"))
     found = runs["iris"].evaluate(DATA / "iris.csv")
