@@ -13,7 +13,8 @@ from .options import count, duration, folds, interval, positive, rows
 USAGE = 2
 
 STATUSES = """exit status: 0 well; 1 the input is at fault, or a question is answered no; 2 the command line; 3 the loss is not finite;
-70 a bug in mlpc, or a wrong gradient; 74 reading or writing failed; 130 Ctrl-C; 143 SIGTERM; 129 SIGHUP. A closed pipe is no failure."""
+70 a bug in mlpc, or a wrong gradient; 74 reading or writing failed; 130 Ctrl-C; 143 SIGTERM; 129 SIGHUP.
+A closed pipe is no failure, but stops a training: 141."""
 
 DESCRIPTION = "A page of mathematics in; its gradient plan out; and exactly those lines run on NumPy."
 

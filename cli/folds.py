@@ -72,8 +72,6 @@ def are_in(folder: Path) -> bool:
 
 def _train(args: argparse.Namespace, models: Sequence[Model], folder: Path | None, fold: Fold) -> int:
     """Trains each fold, keeps what they have come to after each, and prints it."""
-    if not args.json:
-        write(_head(args, models))
     done: list[dict[str, Any]] = []
     by_line = not _loud(args)
     left: Interrupted | None = None
@@ -85,10 +83,13 @@ def _train(args: argparse.Namespace, models: Sequence[Model], folder: Path | Non
         return found
 
     with wish_to_stop() as wish, to_go_on(folder):
+        with wish.at_closed_pipe():
+            if not args.json:
+                write(_head(args, models))
         found = keep()
         for i in range(1, len(models) + 1):
             try:
-                if wish():
+                if done and wish():  # the first is begun, or nothing could go on
                     break
                 done.append(fold(i, wish))
             except Interrupted as interrupted:
@@ -102,7 +103,8 @@ def _train(args: argparse.Namespace, models: Sequence[Model], folder: Path | Non
                 raise in_fold(error, i) from None
             found = keep()
             if not args.json and by_line:
-                line(i, done)
+                with wish.at_closed_pipe():
+                    line(i, done)
         stopped = wish.number if len(done) < len(models) else 0
     if not args.json and not by_line:
         for i in range(1, len(done) + 1):
@@ -233,8 +235,9 @@ def _fold(
     """Trains one. Its epochs are shown by a bar; in a pipe, if an option asks to see of them."""
     i, of = place
     loud = _loud(args) and not args.json
-    if loud:
-        write(f"fold {i} of {of}")
+    with stop.at_closed_pipe():
+        if loud:
+            write(f"fold {i} of {of}")
     run, done = trained(
         args,
         model,
@@ -249,6 +252,7 @@ def _fold(
     )
     if run.notes:
         warn("\n".join(f"note: in fold {i}, {printable(note)}" for note in run.notes))
-    if loud:
-        write(f"\n{curve(run.history)}\n" if args.curve and len(run.history) > 1 else "")
+    with stop.at_closed_pipe():
+        if loud:
+            write(f"\n{curve(run.history)}\n" if args.curve and len(run.history) > 1 else "")
     return {name: done[name] for name in OF_A_FOLD if name in done}

@@ -18,6 +18,7 @@ from ..compiler.undisturbed import undisturbed
 from ..dsl.diagnostics import printable, render
 from ..loading import load
 from ..model import Model
+from .signals import abandon
 
 
 def model_of(args: argparse.Namespace, *, cache: bool = False) -> Model:
@@ -54,9 +55,12 @@ def overrides_of(args: argparse.Namespace) -> list[str]:
 
 
 def warn(text: str) -> None:
-    """A text and a newline to stderr, if there is one."""
+    """A text and a newline to stderr, if there is one, and somebody who reads it."""
     if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]  it is None where it was closed
-        print(text.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)
+        try:
+            print(text.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)
+        except BrokenPipeError:
+            abandon(sys.stderr)
 
 
 def write(text: str) -> None:

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import NoReturn, cast
 
 from .commands import parser
+from .signals import abandon
 
 # 3, when the loss is not finite, and 2, of an option's value, come with the error
 OK, FAULT, USAGE, BUG, FAILED_IO, INTERRUPTED, TERMINATED = 0, 1, 2, 70, 74, 130, 143
@@ -37,10 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say("stopped by SIGTERM")
         return TERMINATED
     except BrokenPipeError:
-        _abandon_stdout()
+        abandon(sys.stdout, sys.stderr)  # `2>&1 |`
         return OK
     except OSError as error:
-        _abandon_stdout()
+        abandon(sys.stdout)
         _say("\n   ".join([f"mlpc: reading or writing failed: {error}", *getattr(error, "__notes__", ())]))
         return FAILED_IO
     except Exception as error:  # noqa: BLE001  the one handler: what arrives here is no fault of the user's
@@ -109,16 +110,6 @@ def _terminable() -> Generator[None]:
 def _flush() -> None:
     if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  it is None where it was closed
         sys.stdout.flush()
-
-
-def _abandon_stdout() -> None:
-    """What is still in the buffer goes nowhere, or the interpreter would complain of it at its end."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError, AttributeError):  # not a file, as in a test
-        pass
 
 
 def _say(text: str) -> None:

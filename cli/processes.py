@@ -17,6 +17,7 @@ from typing import Any
 from ..compiler.render.json import numbers
 from ..runtime.run_folder import flat
 from .grid import Combination
+from .signals import SWEEP
 from .sweep_folder import begun
 
 ASKED = 0.2  # seconds between two looks at whether it is to stop
@@ -72,7 +73,7 @@ def outcomes(
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="backslashreplace",
-            env={**os.environ, "PYTHONUTF8": "1"},
+            env={**os.environ, "PYTHONUTF8": "1", SWEEP: str(os.getpid())},
             process_group=0,
         )  # fmt: skip  a group of its own: Ctrl-C is for us, who pass it on once
         processes[run.number] = process

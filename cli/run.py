@@ -81,11 +81,12 @@ def _train(
     args: argparse.Namespace, model: Model, folder: Path | None, found: Found, threads: int | None, init: Mapping[str, Array] | None = None
 ) -> int:
     """Trains on from what was found in the folder, keeps what comes of it there, and prints it."""
-    if not args.json:
-        write(header(model, args.init))
-        if args.resume is not None:
-            write(f"   {resumed_text(found)}\n")
     with wish_to_stop() as wish, to_go_on(folder):
+        with wish.at_closed_pipe():
+            if not args.json:
+                write(header(model, args.init))
+                if args.resume is not None:
+                    write(f"   {resumed_text(found)}\n")
         try:
             run, done = trained(args, model, folder, wish, found=found, threads=threads, init=init)
         except NotFinite as error:

@@ -17,6 +17,7 @@ from ..dsl.diagnostics import did_you_mean, fault, printable
 from ..model import Model
 from ..runtime import memory, run_folder
 from ..runtime.atomic import write_file
+from ..runtime.location import stamp
 from ..runtime.lock import locked
 from . import sweep_folder
 from .environment import environment
@@ -64,11 +65,12 @@ def _run(
     if folder is not None:
         write_file(folder / run_folder.SWEEP, json_text(document(models[0], found, (), by, folder, asked)).encode())
     jobs = min(len(runs), args.jobs or _jobs(runs, args.max_memory))
-    if not args.json:
-        write(heading(found, runs, models, by, jobs, args.folds))
-        sys.stdout.flush()
     before = _stamps(args.file, models[0])
     with wish_to_stop() as wish:
+        with wish.at_closed_pipe():
+            if not args.json:
+                write(heading(found, runs, models, by, jobs, args.folds))
+                sys.stdout.flush()
         ended = outcomes(
             args,
             runs,
@@ -231,11 +233,11 @@ def _jobs(runs: Sequence[Combination], most: str) -> int:
     return max(1, min(cores // max(run.threads for run in runs), room))
 
 
-def _stamps(file: str, model: Model) -> dict[str, tuple[int, int] | None]:
+def _stamps(file: str, model: Model) -> dict[str, object]:
     """Of each file that the runs read, the model's, its imports and the data: what changes when it is written to."""
     paths = [Path(f.source.path) for f in files_of(model.program) if f.source.path]
     paths += [Path(file).parent / model.dataset.origin] if model.dataset.origin else []
-    return {str(p): (s.st_mtime_ns, s.st_size) if p.exists() and (s := p.stat()) else None for p in paths}
+    return {str(p): stamp(p) for p in paths}
 
 
 def _changed(before: Mapping[str, object], now: Mapping[str, object]) -> str:

@@ -57,10 +57,8 @@ def trained(
             kept.end(folder, run, done)
         return done
 
-    with watchers(args, model, folder, before, lines, label, found.snapshot.step if found.snapshot is not None else 0) as (
-        on_epoch,
-        on_step,
-    ):
+    done = found.snapshot.step if found.snapshot is not None else 0
+    with watchers(args, model, folder, before, lines, label, done, stop) as (on_epoch, on_step):
         try:
             run = model.train(on_epoch=on_epoch, on_step=on_step, threads=threads, max_memory=args.max_memory, init=init,
                               max_seconds=longest, since=found.snapshot, checkpoints=checkpoints, stop=stop,
@@ -124,11 +122,19 @@ def to_go_on(folder: Path | None) -> Generator[None]:
 
 @contextmanager
 def watchers(
-    args: argparse.Namespace, model: Model, folder: Path | None, before: tuple[Entry, ...] | None, lines: bool, label: str, done: int
+    args: argparse.Namespace,
+    model: Model,
+    folder: Path | None,
+    before: tuple[Entry, ...] | None,
+    lines: bool,
+    label: str,
+    done: int,
+    stop: Wish,
 ) -> Generator[tuple[OnEpoch, OnStep | None]]:
     """What is told of epochs and steps: the history of the folder, then the screen: a bar on a terminal, lines elsewhere.
 
-    `before`: the rows of the history that a run that goes on begins with, after `done` steps.
+    `before`: the rows of the history that a run that goes on begins with, after `done` steps. A screen that nobody reads any longer is a wish
+    to `stop`.
     """
     told: list[OnEpoch] = []
     on_step: OnStep | None = None
@@ -142,7 +148,7 @@ def watchers(
             shown, on_step = stack.enter_context(bar(model.settings.epochs, model.settings.steps, done, len(before or ()), label))
             told.append(shown)
         printed = [] if args.json else [_lines()] * (on_step is None and lines) + [_watched] * bool(args.watch)
-        told.append(stack.enter_context(_some(args.every or 1, printed)))
+        told.append(stack.enter_context(_some(args.every or 1, printed, stop)))
 
         def on_epoch(entry: Entry) -> None:
             for tell in told:
@@ -152,7 +158,7 @@ def watchers(
 
 
 @contextmanager
-def _some(every: int, told: Sequence[OnEpoch]) -> Generator[OnEpoch]:
+def _some(every: int, told: Sequence[OnEpoch], stop: Wish) -> Generator[OnEpoch]:
     """Tells of each `every`-th epoch, and of the last, whichever that turns out to be."""
     waiting: list[Entry] = []
 
@@ -162,9 +168,10 @@ def _some(every: int, told: Sequence[OnEpoch]) -> Generator[OnEpoch]:
             tell()
 
     def tell() -> None:
-        for entry in waiting:
-            for each in told:
-                each(entry)
+        with stop.at_closed_pipe():
+            for entry in waiting:
+                for each in told:
+                    each(entry)
         waiting.clear()
 
     yield on_epoch

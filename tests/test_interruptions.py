@@ -205,6 +205,36 @@ def test_a_signal_stops_a_run_within_a_batch_and_saves(folder, capsys, number, s
     assert contents("r") == expected
 
 
+def test_a_closed_pipe_stops_a_run_and_saves(folder, capsys) -> None:
+    expected = whole(capsys)
+    process = begin("run", "m.mlp", "--out", "r", seconds=0.02)
+    wait_for(process, "train.loss")
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    with process.stderr:
+        err = process.stderr.read()
+    assert process.wait(60) == 141
+    match = re.fullmatch(r"stopped by a closed pipe after step (\d+) of 80, in epoch \d+ of 40\nto go on:  (mlpc run --resume r)\n", err)
+    assert match, err
+    assert [p.name for p in Path("r").glob("check*")] == [f"checkpoint-{match[1]}.bin"]
+    assert main(match[2].split()[1:]) == 0
+    assert contents("r") == expected
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_of_stdout_and_stderr_stops_folds_and_saves(folder, capsys, unbuffered: str) -> None:
+    expected = whole(capsys, "--folds", "3")
+    reading, writing = os.pipe()
+    words = [sys.executable, "-c", COMMAND, "run", "m.mlp", "--folds", "3", "--out", "r"]
+    process = subprocess.Popen(words, stdout=writing, stderr=writing, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
+    os.close(writing)
+    os.close(reading)
+    assert process.wait(60) == 141
+    assert not (Path("r") / "fold-2").exists()
+    assert main(["run", "--resume", "r"]) == 0
+    assert contents("r") == expected
+
+
 def test_a_terminal_that_is_closed_loses_nothing(folder, capsys) -> None:
     expected = whole(capsys)
     process, terminal = pty.fork()

@@ -300,6 +300,31 @@ def test_ctrl_c_stops_all_children_and_prints_the_table_so_far(small: str, tmp_p
     assert not mine
 
 
+def test_the_runs_of_a_sweep_that_is_killed_save_and_stop(small: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "mlpc", "sweep", small, "--set", "train.epochs=900000,900001", "--jobs", "2"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    folders, deadline = [tmp_path / "runs" / "small-sweep-1" / n for n in ("1", "2")], time.monotonic() + 60
+    while not all((folder / "history.jsonl").exists() for folder in folders):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    while not all(list(folder.glob("checkpoint-*.bin")) and not (folder / "lock").exists() for folder in folders):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not any((folder / "weights.safetensors").exists() for folder in folders)
+
+
+def test_a_sweep_whose_table_nobody_will_read_begins_no_run(small: str, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "mlpc", "sweep", small, "--set", "train.epochs=2,3"]
+    found = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writing)
+    assert found.returncode == 141
+    assert found.stderr == "stopped by a closed pipe: 0 of 2 runs had ended\nto go on:  mlpc sweep --resume runs/small-sweep-1\n"
+
+
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
