@@ -63,7 +63,8 @@ MEANING: dict[str, Any] = {  # an operation as autograd.numpy, written without c
     # only where rewritten nodes are translated
     "softmax": lambda z: np_any.exp(z) / total(np_any.exp(z), -1, True),
     "log_softmax": lambda z: z - np_any.log(total(np_any.exp(z), -1, True)), "sigmoid": lambda x: 1 / (1 + np_any.exp(-x)),
-    "softplus": lambda x: np_any.logaddexp(0, x), "logsumexp": lambda x, axes, keep: np_any.log(total(np_any.exp(x), axes, keep)),
+    "silu": lambda x: x / (1 + np_any.exp(-x)), "softplus": lambda x: np_any.logaddexp(0, x),
+    "logsumexp": lambda x, axes, keep: np_any.log(total(np_any.exp(x), axes, keep)),
     "expm1": np_any.expm1, "log1p": np_any.log1p,
 }  # fmt: skip
 
