@@ -175,6 +175,12 @@ def _starts(rows: int, width: int) -> NDArray[np.intp]:
     return made
 
 
+def forget() -> None:
+    """Lets go of the arrays that are lent to whoever asks; those who have them keep them."""
+    _ones.cache_clear()
+    _starts.cache_clear()
+
+
 MATMUL = Bound(_matmul)
 SUM = Bound(_sum, _sum_lent, independent=False)
 MAX_OVER = Bound(_max_over, _max_lent)

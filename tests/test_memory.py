@@ -13,6 +13,7 @@ import pytest
 from numpy.lib import tracemalloc_domain
 
 import mlpc
+from mlpc.compiler import bound
 from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Step
 from mlpc.dsl.diagnostics import MlpcError
@@ -51,6 +52,7 @@ def predicted_and_measured(model):
     predicted = (2 + len(plan.states)) * count * itemsize + sum(size for _, size in step_parts(plan, rows, known))
     start = draw(plan.params, known.seed, known.rng)
     peak = 0
+    bound.forget()  # what other tests have had made and would be shared
     gc.collect()
     tracemalloc.start()
     try:
