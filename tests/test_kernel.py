@@ -14,6 +14,7 @@ import mlpc
 from mlpc.compiler.footprint import PIECE
 from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Line, ParamSpec, Plan, StateSpec, Step, Value
+from mlpc.runtime.buffers import ALIGNMENT
 from mlpc.runtime.expand import expand
 from mlpc.runtime.kernel import Kernel, allocate
 from mlpc.runtime.program import STATES
@@ -312,3 +313,12 @@ train {
     made = [s.op for s in program.body if isinstance(s, Step)]
     assert {"softmax", "log_softmax"}.isdisjoint(made)
     assert [made.count(op) for op in ("max_over", "exp", "log")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_what_a_step_goes_along_begins_at_a_cache_line(precision):
+    plan = regression(precision, width=7)
+    for count in range(1, 9):  # where NumPy places an array by itself depends on what is free
+        kernel = Kernel(plan, ("forward", "gradient", "update"), count, arrays := allocate(plan))
+        begin = [a.ctypes.data % ALIGNMENT for a in (*arrays.flat, *kernel.inputs.values(), kernel.workspace)]
+        assert begin == [0] * len(begin)
