@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .footprint import Footprint
-from .matching import NUMBERED, ORDINAL, Named, form_of, longest_rising, match, names_of
-from .plan import Line, Plan, Shape
+from .matching import ORDINAL, Named, form_of, longest_rising, match, names_of
+from .plan import NUMBERED, Line, Plan, Shape
 from .render.page import Row, Shown
 
 NAME = re.compile(r"(?<![\w.'])(?:d\([\w.']+\)|[A-Za-z_][\w.']*(?!\())(?!\s*=[^=])", re.ASCII)  # but for functions and keywords

@@ -16,7 +16,6 @@ from .plan import Line, Plan, Shape
 
 HOLE = "name"
 UNSEEN = frozenset({"stream", "shape"})  # attributes that shift with other lines, or that a line's own shape says
-NUMBERED = re.compile("t[0-9]+")
 ORDINAL = re.compile(r"\.[A-Za-z_]\w*?[0-9]+(?:\.|$)", re.ASCII)  # deep.dense2.W: which of the calls of a statement
 
 Argument = int | str | tuple[str, str]  # a step of the line, a hole for a name, a number or symbol
@@ -60,8 +59,7 @@ def names_of(plan: Plan, sections: Sequence[str]) -> dict[str, Named]:
             found[value.name] = Named(value.name, "state", "update", value.shape)
     for line in plan.lines:
         if line.section in sections and not line.again:
-            nobodys = NUMBERED.fullmatch(line.target) and not line.line
-            role = "state" if line.commits is not None else "shared" if nobodys else line.section
+            role = "state" if line.commits is not None else "shared" if line.unnamed else line.section
             found[line.target] = Named(line.target, role, line.section, line.shape, *form_of(plan, line))
     return found
 

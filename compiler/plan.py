@@ -8,11 +8,13 @@ unit that is printed, timed, traced, costed and executed). Single assignment, de
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .render.page import Row, Shown
 
+NUMBERED = re.compile("t[0-9]+")  # the names of shared values that nobody named
 Dim = int | str  # a size, or a symbol: "N" the rows of the batch, "P" the numbers of a parameter
 Shape = tuple[Dim, ...]
 Numbers = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
@@ -75,6 +77,11 @@ class Line:
     commits: int | None = None
     whole: bool = False
     again: str = ""
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether what it makes is t1, t2, ..., as several lines read it and nobody has named it."""
+        return NUMBERED.fullmatch(self.target) is not None and not self.line
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,11 @@ class Registers:
         text, needs = self.notation.right_side(root)
         value = local[root]
         self.of[root] = value
-        note = self._note(inner, text, source) if section == "forward" else ""
+        note = (
+            self._note(inner, text, source or (self._as_written(root, inner) if section == "update" else ""))
+            if section != "gradient"
+            else ""
+        )
         return Line(
             "",
             section,
@@ -132,6 +136,11 @@ class Registers:
             return ""
         note = source or "; ".join(dict.fromkeys(told))
         return "" if note == text else note
+
+    def _as_written(self, root: Node, inner: Sequence[Node]) -> str:
+        """The right side of a line as it was before its rewrites."""
+        drafts = root.ir.drafts
+        return Notation(self.names, {}, {n: draft for n, (_, draft) in drafts.items()}).right_side(root)[0]
 
     def elements(self, shape: Shape) -> int:
         """The numbers of a value at the plan's batch."""

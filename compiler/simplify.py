@@ -183,6 +183,52 @@ def rows_sum_to_one(n: Node) -> Node | None:
     return call("broadcast", n.ir.const(total), shape=n.shape)
 
 
+# --- the update, where an operation between two numbers is next to nothing, and one on every number of a param is not ---------
+
+
+def numbers_first(n: Node) -> Node | None:
+    """s * (t * x)  ->  (s * t) * x,  s * (x / t)  ->  (s / t) * x  and  s * x / t  ->  (s / t) * x, in an update, where s and t are numbers."""
+    if n.shape != ("P",):
+        return None
+    for s, y in (n.args, n.args[::-1]) if n.op == "mul" else ():
+        if not s.shape and y not in n.ir.named:
+            if y.op == "mul" and (found := _number_times(y)):
+                return (s * found[0]) * found[1]
+            if y.op == "div" and not y.args[1].shape:
+                return (s / y.args[1]) * y.args[0]
+    if n.op == "div" and not n.args[1].shape and n.args[0] not in n.ir.named and (found := _number_times(n.args[0])):
+        return (found[0] / n.args[1]) * found[1]
+    return None
+
+
+def corrected_root(n: Node) -> Node | None:
+    """s * x / (sqrt(v / c) + e)  ->  s * sqrt(c) * x / (sqrt(v) + e * sqrt(c)), in an update, where s, c > 0 and e are numbers."""
+    top, below = n.args
+    root, e = below.args if below.op == "add" else (below, None)
+    if n.shape != ("P",) or root.op != "sqrt" or root.args[0].op != "div" or (e is not None and e.shape):
+        return None
+    found = _number_times(top)
+    (v, c), named = root.args[0].args, n.ir.named
+    if found is None or c.shape or not (c.facts.positive or _rises_above_zero(c)) or not named.isdisjoint((top, below, root, root.args[0])):
+        return None
+    scale = call("sqrt", c)
+    return (found[0] * scale) * found[1] / (call("sqrt", v) if e is None else call("sqrt", v) + e * scale)
+
+
+def _number_times(y: Node) -> tuple[Node, Node] | None:
+    """t and x of t * x or x * t, where t is a number and x has the shape of the product."""
+    pairs = (y.args, y.args[::-1]) if y.op == "mul" else ()
+    return next(((t, x) for t, x in pairs if not t.shape and x.shape == y.shape), None)
+
+
+def _rises_above_zero(c: Node) -> bool:
+    """Whether a number is 1 - b^step, where b is less than 1 as a float64 too."""
+    if c.op != "sub" or not is_one(c.args[0]) or c.args[1].op != "pow":
+        return False
+    b, power = c.args[1].args
+    return b.value is not None and 0 <= float(b.value) < 1 and power.op == "symbol" and power.attr("name") == "step"
+
+
 KEEPS, REASSOCIATES, STABILISES = "keeps", "reassociates", "stabilises"
 LICENCE: dict[Rule, str] = {
     fold: KEEPS, times_one: KEEPS, plus_zero: KEEPS, neg_neg: KEEPS, double_transpose: KEEPS, same_shape: KEEPS, chosen: KEEPS, both_sides: KEEPS,
@@ -191,14 +237,14 @@ LICENCE: dict[Rule, str] = {
     sigmoid: STABILISES, one_minus_sigmoid: STABILISES, softplus: STABILISES, log_sigmoid: STABILISES, log1p: STABILISES,
     expm1: STABILISES, logistic: STABILISES, one_minus_exp: STABILISES, times_sigmoid: STABILISES, square_below: STABILISES,
     tanh: STABILISES, tanh_of_sigmoid: STABILISES, log_of_two_exp: STABILISES, joined_softplus: STABILISES, root_of_square: STABILISES,
-    gather: STABILISES, silu: STABILISES,
+    gather: STABILISES, silu: STABILISES, numbers_first: REASSOCIATES, corrected_root: REASSOCIATES,
 }  # fmt: skip
 
 OWN: dict[str, tuple[Rule, ...]] = {
     "add": (plus_zero, both_sides, joined_softplus),
     "sub": (plus_zero, log_softmax, expm1, one_minus_exp, one_minus_sigmoid, tanh_of_sigmoid, logistic),
-    "mul": (times_one, silu),
-    "div": (times_one, softmax, sigmoid, tanh, square_below, times_sigmoid),
+    "mul": (times_one, silu, numbers_first),
+    "div": (times_one, softmax, sigmoid, tanh, square_below, times_sigmoid, numbers_first, corrected_root),
     "pow": (times_one,),
     "neg": (neg_neg,),
     "log": (log_of_softmax, log_sigmoid, softplus, log_of_two_exp, logsumexp, log1p),

@@ -33,7 +33,7 @@ def update_lines(
     common = shared(needed)
     between = [n for n in needed if n in common and n not in names]
     name_shared(between, names)
-    lines_of = _in_order([*between, *named, *primes], _like(registers, names, low))
+    lines_of = _in_order([*named, *primes, *between], _like(registers, names, low))
     names |= _at_once(lines_of, primes, old, _like(registers, names, low))
 
     inner = _like(registers, names, low)

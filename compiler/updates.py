@@ -91,6 +91,7 @@ def lower_update(low: Lowering, settings: Settings) -> Update:
                 frame.scope[name.id] = node
             case Assign(name=name, value=value):
                 node = low.node(value, frame)
+                ir.named.add(node)
                 frame.scope[name.id] = node
                 local.append((name.id, node, s.span))
             case Prime(name=name, value=value):
@@ -100,6 +101,7 @@ def lower_update(low: Lowering, settings: Settings) -> Update:
                 node = node if node.shape == SHAPE else ir.make("broadcast", node, shape=SHAPE)
                 while not node.args or any(node is n for _, n, _ in primes):  # v' = dw: the same numbers under a name of their own
                     node = ir.make("alias", node)
+                ir.named.add(node)
                 frame.scope[f"{name.id}'"] = node
                 primes.append((name.id, node, s.span))
             case _:

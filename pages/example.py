@@ -74,8 +74,8 @@ def compiled_without(model: Model, rule: str) -> Model:
 
 
 def written(plan: Plan) -> Lines:
-    """The lines of the forward and the backward pass."""
-    return tuple((line.target, line.text) for line in (*plan.forward, *plan.gradient))
+    """The lines of a plan."""
+    return tuple((line.target, line.text) for line in plan.lines)
 
 
 def only_in(these: Lines, those: Lines) -> Lines:

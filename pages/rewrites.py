@@ -60,7 +60,9 @@ def side_by_side(model: Model, other: Model, target: str) -> dict[str, Any]:
     with_it, without_it = model.trace(), other.trace()
     if target not in with_it or target not in without_it:
         return {}
-    right, left = with_it[target], without_it[target]
+    right, left = (
+        next(iter(v.values())) if isinstance(v, dict) else v for v in (with_it[target], without_it[target])
+    )  # of the first param
     if right.shape != left.shape or not 0 < right.size <= MOST:
         return {}
     beside = {p.name: with_it[p.name] for p in model.plan.params if with_it[p.name].shape == right.shape}

@@ -13,7 +13,7 @@ from .reference import Array, evaluate
 
 
 def by_step(plan: Plan, settings: Settings, steps: Sequence[int]) -> dict[str, list[float]]:
-    """Line -> its number at the last step of each epoch, of the lines of the update that read but symbols. `settings` are scheduled."""
+    """Line -> its number at the last step of each epoch, of the named lines of the update that read but symbols. `settings` are scheduled."""
     given = {
         "step": np.asarray(steps, np.float64),
         "epoch": np.arange(1.0, len(steps) + 1),
@@ -31,5 +31,6 @@ def by_step(plan: Plan, settings: Settings, steps: Sequence[int]) -> dict[str, l
         if all(TABLE[s.op].kind == "elementwise" and all(a in known or a in made for a in s.args) for s in line.steps):
             with np.errstate(all="ignore"):
                 known |= evaluate(line.steps, known)
-            found[line.target] = np.broadcast_to(known[line.value], len(steps)).tolist()
+            if not line.unnamed:
+                found[line.target] = np.broadcast_to(known[line.value], len(steps)).tolist()
     return found

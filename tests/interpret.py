@@ -24,7 +24,7 @@ def apply(op, args, shape, attrs, sizes, dtype: Any = np.float64):
 
 
 def evaluate(roots, leaves, rows=0, dtype: Any = np.float64):
-    """The arrays of nodes, given those of the inputs and params; constants and N are known."""
+    """The arrays of nodes, given those of the inputs and params; constants and N are known, and a param has N numbers."""
     value = dict(leaves)
     for node in ancestors(roots):
         if node.value is not None:
@@ -32,7 +32,7 @@ def evaluate(roots, leaves, rows=0, dtype: Any = np.float64):
         elif node.op == "symbol" and node.attr("name") == "N":
             value[node] = np.asarray(rows, dtype)
         elif node not in value:
-            value[node] = apply(node.op, [value[a] for a in node.args], node.shape, dict(node.attrs), {"N": rows}, dtype)
+            value[node] = apply(node.op, [value[a] for a in node.args], node.shape, dict(node.attrs), {"N": rows, "P": rows}, dtype)
     return [value[r] for r in roots]
 
 

@@ -138,4 +138,4 @@ def test_a_trace_shows_the_last_batch_and_the_update_by_the_mean() -> None:
 
 def test_tracing_does_not_change_the_training() -> None:
     made = model("adam(lr = 0.05)", "batch = 2\n  accumulate = 2\n  epochs = 3\n  clip = norm(2)")
-    np.testing.assert_array_equal(made.trace(6)["u5"]["w"], made.train().params["w"])
+    np.testing.assert_array_equal(made.trace(6)["u6"]["w"], made.train().params["w"])

@@ -76,7 +76,7 @@ def test_every_step_of_every_line_is_the_number_that_the_line_is(name):
 
 
 @pytest.mark.parametrize(
-    ("model", "name"), [("notebook", "dz2"), ("notebook", "loss"), ("penguins", "dyhat"), ("iris", "u4"), ("spiral", "d(h.dense2.z)")]
+    ("model", "name"), [("notebook", "dz2"), ("notebook", "loss"), ("penguins", "dyhat"), ("iris", "u5"), ("spiral", "d(h.dense2.z)")]
 )
 def test_pages(model, name):
     page = PAGES / f"why_{model}_{re.sub(r'[^a-z0-9]+', '_', name).strip('_')}.txt"

@@ -318,7 +318,7 @@ def test_the_status_answers_only_when_asked(ask) -> None:
     assert [ask(iris, xor)[0], ask(iris, xor, "--exit-code")[0], ask(iris, iris, "--exit-code")[0]] == [0, 1, 0]
     assert ask(iris, iris)[1] == (
         "- models/iris.mlp   131 parameters in 4 tensors\n+ models/iris.mlp   131 parameters in 4 tensors\n\n"
-        "the plans are the same: 16 lines\n"
+        "the plans are the same: 17 lines\n"
     )  # fmt: skip
 
 

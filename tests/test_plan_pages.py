@@ -48,7 +48,8 @@ ADAM = [
     ("lr", "0.0001 + 0.0199 * (1 + cos(π * (step - 1) / 1599)) / 2"),
     ("m", "0.9 * m + 0.1 * dw"),
     ("v", "0.999 * v + 0.001 * dw^2"),
-    ("w", "w - lr * (m / (1 - 0.9^step)) / (sqrt(v / (1 - 0.999^step)) + 1e-08)"),
+    ("t1", "sqrt(1 - 0.999^step)"),
+    ("w", "w - lr / (1 - 0.9^step) * t1 * m / (sqrt(v) + 1e-08 * t1)"),  # the design's numbers first, which its note still says
 ]
 
 
@@ -159,6 +160,7 @@ def test_iris_is_the_page_of_the_design():
     plan = load("iris").plan
     assert [(g.target, g.text) for g in plan.gradient] == IRIS
     assert [(u.target, u.text) for u in plan.update] == ADAM
+    assert plan.update[-1].note == "w - lr * (m / (1 - 0.9^step)) / (sqrt(v / (1 - 0.999^step)) + 1e-08)"
     assert [(f.target, f.text, f.kept) for f in plan.forward] == [
         ("h.z", "x @ h.W + h.b", False),
         ("h", "relu(h.z)", True),

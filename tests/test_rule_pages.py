@@ -100,8 +100,8 @@ def test_where_the_page_says_so_the_rule_stays_away(name: str, example: Example)
         assert name not in fired_in(model)
 
 
-def test_the_rewrite_that_needs_a_fact_says_so() -> None:
-    assert [name for name in NAMES if "## Fact" in rewrites.text_of(name)] == ["rows_sum_to_one"]
+def test_the_rewrites_that_need_a_fact_say_so() -> None:
+    assert [name for name in NAMES if "## Fact" in rewrites.text_of(name)] == ["rows_sum_to_one", "corrected_root"]
 
 
 def test_what_fires_over_the_gallery_has_a_page() -> None:

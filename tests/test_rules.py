@@ -26,15 +26,17 @@ class Leaves:
 
     i is [N, 1], of 0, 1 and 2.
 
-    u is below 1 and e within 300 of 0.
+    u is below 1 and e within 300 of 0. d and g are the numbers of a param, and r is a number above 0.
     """
 
     def __init__(self, rules):
         self.ir = Interner(rules)
         shapes = {"x": ("N", 3), "z": ("N", 3), "t": ("N", 3), "a": (3,), "c": ("N", 1), "s": (), "w": (3, 2), "u": ("N", 3), "e": ("N", 3)}
+        shapes |= {"d": ("P",), "g": ("P",)}
         facts = {"y": ONEHOT, "p": SIMPLEX, "q": Facts(nonnegative=True)}
         self.of = {name: self.ir.leaf("input", shape, name=name) for name, shape in shapes.items()}
         self.of |= {name: self.ir.leaf("input", ("N", 3), f, name=name) for name, f in facts.items()}
+        self.of["r"] = self.ir.leaf("input", (), Facts(nonnegative=True, positive=True), name="r")
         self.of["i"] = self.ir.leaf("input", ("N", 1), counted(3), name="i")
 
     def __getattr__(self, name) -> Any:
@@ -64,6 +66,10 @@ def batch(x):
 
 def everything(x):
     return call("sum", x, axes=tuple(range(len(x.shape))), keep=False)
+
+
+def step(v):
+    return v.ir.leaf("symbol", (), name="step")
 
 
 def wide(x):
@@ -305,6 +311,39 @@ PAIRS = [
         "gather", lambda v: f("onehot", v.i, size=3) @ v.w, lambda v: f("gather", v.w, v.i),
         (lambda v: v.y @ v.w, lambda v: f("onehot", v.i, size=3) * v.x, lambda v: f("onehot", v.i, size=3) @ v.x.T, lambda v: v.x.T @ f("onehot", v.i, size=3)),
     ),
+    Pair(
+        "numbers_first", lambda v: v.s * (v.r * v.d), lambda v: (v.s * v.r) * v.d,
+        (lambda v: v.s * (v.c * v.x), lambda v: v.s * (v.g * v.d), lambda v: v.s * v.named(v.r * v.d), lambda v: v.d * (v.g * v.d)),
+    ),
+    Pair(
+        "numbers_first", lambda v: (v.d / v.r) * v.s, lambda v: (v.s / v.r) * v.d,
+        (lambda v: v.s * (v.x / v.r), lambda v: v.s * (v.d / v.g), lambda v: v.s * v.named(v.d / v.r), lambda v: v.s * (v.r / v.d),
+         lambda v: v.g * (v.d / v.r)),
+    ),
+    Pair(
+        "numbers_first", lambda v: v.s * v.d / v.r, lambda v: (v.s / v.r) * v.d,
+        (lambda v: v.s * v.x / v.r, lambda v: v.s * v.d / v.g, lambda v: v.named(v.s * v.d) / v.r, lambda v: v.g * v.d / v.r),
+    ),
+    Pair(
+        "corrected_root", lambda v: v.s * v.d / (f("sqrt", v.g / v.r) + v.k(2)),
+        lambda v: (v.s * f("sqrt", v.r)) * v.d / (f("sqrt", v.g) + v.k(2) * f("sqrt", v.r)),
+        (
+            lambda v: v.s * v.d / (f("sqrt", v.g / v.s) + v.s), lambda v: v.s * v.d / (f("sqrt", v.g / v.r) + v.d),
+            lambda v: v.s * v.x / (f("sqrt", v.x / v.r) + v.s), lambda v: v.s * v.d / (f("exp", v.g / v.r) + v.s),
+            lambda v: v.d / (f("sqrt", v.g / v.r) + v.s), lambda v: v.g * v.d / (f("sqrt", v.g / v.r) + v.s),
+            lambda v: v.named(v.s * v.d) / (f("sqrt", v.g / v.r) + v.s), lambda v: v.s * v.d / v.named(f("sqrt", v.g / v.r) + v.s),
+            lambda v: v.s * v.d / (v.named(f("sqrt", v.g / v.r)) + v.s), lambda v: v.s * v.d / (f("sqrt", v.named(v.g / v.r)) + v.s),
+            lambda v: v.s * v.d / (f("sqrt", v.g / v.d) + v.s), lambda v: v.s * v.d / (f("sqrt", v.g / (1 - v.k(1) ** step(v))) + v.s),
+            lambda v: v.s * v.d / (f("sqrt", v.g / (1 - v.k(2) ** step(v))) + v.s), lambda v: v.s * v.d / (f("sqrt", v.g / (step(v) - 1)) + v.s),
+            lambda v: v.s * v.d / (f("sqrt", v.g / (1 - v.k(Fraction(10**30 - 1, 10**30)) ** step(v))) + v.s),
+            lambda v: v.s * v.d / (f("sqrt", v.g / (1 - v.k(Fraction(1, 2)) ** v.s)) + v.s),
+            lambda v: v.s * v.d / (f("sqrt", v.g / (1 - v.s ** step(v))) + v.s),
+        ),
+    ),
+    Pair(
+        "corrected_root", lambda v: v.s * v.d / f("sqrt", v.g / v.r), lambda v: (v.s * f("sqrt", v.r)) * v.d / f("sqrt", v.g),
+        (lambda v: v.d / f("sqrt", v.g / v.r), lambda v: v.s * v.d / f("sqrt", v.g / v.s)),
+    ),
     Pair("root_of_square", lambda v: f("sqrt", v.x * v.x), lambda v: f("abs", v.x), (lambda v: f("sqrt", v.x * v.z),)),
 ]  # fmt: skip
 LICENCES: dict[str, str] = {rule.__name__: licence for rule, licence in LICENCE.items()}
@@ -336,7 +375,7 @@ def numbers(v, kind):
     fill = {"zeros": 0.0, "nan": np.nan, "inf": np.inf, "-inf": -np.inf, "1000": 1e3, "-1000": -1e3}.get(kind)
     found = {}
     for name, node in v.of.items():
-        shape = tuple(ROWS if d == "N" else d for d in node.shape)
+        shape = tuple(ROWS if d in ("N", "P") else d for d in node.shape)
         x = rng.normal(size=shape)
         if kind == "mixed":
             x = rng.choice([0.0, -0.0, 1e-300, 1.0, -3.5, np.inf, -np.inf, np.nan, 1e3, -1e3], shape)
@@ -349,8 +388,10 @@ def numbers(v, kind):
                 x = np.eye(3)[rng.integers(0, 3, ROWS)]
             case "p":
                 x = rng.dirichlet(np.ones(3), ROWS)
-            case "q":
+            case "q" | "g":
                 x = np.abs(x)
+            case "r":
+                x = np.maximum(np.abs(x), 0.001)  # NaN stays
             case "t":
                 x = rng.choice([0.0, 1.0, 0.3], shape) if kind != "nan" else x
             case "u":  # below 1, for log(1 - u)
@@ -411,6 +452,13 @@ def test_without_its_pattern_or_fact_a_rule_stays_away(pair):
         v = Leaves(only(pair.rule))
         missing(v)
         assert pair.rule not in [name for name, _ in v.ir.fired]
+
+
+def test_a_correction_is_above_zero_from_the_first_step_on():
+    v = Leaves(RULES)
+    made = v.s * v.d / (f("sqrt", v.g / (1 - v.k(Fraction(999, 1000)) ** step(v))) + v.s)
+    root = f("sqrt", 1 - v.k(Fraction(999, 1000)) ** step(v))
+    assert made is (v.s * root) * v.d / (f("sqrt", v.g) + v.s * root)
 
 
 def test_rows_sum_to_one_needs_the_fact():
@@ -527,7 +575,7 @@ def cost(node):
     for n in ancestors([node]):
         size = 1
         for d in n.args[0].shape if n.op == "sum" else n.shape:
-            size *= ROWS if d == "N" else int(d)
+            size *= ROWS if d in ("N", "P") else int(d)
         total += weight.get(n.op, 1) * size if n.args or n.op in weight else 0
     return total
 

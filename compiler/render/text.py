@@ -100,7 +100,7 @@ def forward(plan: Plan, shown: Sequence[Line | Repeat], frame: Frame) -> list[Ro
         room = tail_width - len(readers) - len(kept)
         place = str(line.line).rjust(room + PLACE) if line.line else ""
         rows += _line(line, frame.pads[0], frame, Part(readers, "aside"), Part(kept, "kept"), Part(place, "aside"))
-        rows += [row(Part(f"{MARGIN}     # {part}", "aside")) for part in folded(below, frame.width - 8)]
+        rows += _below(below, frame.width)
     return rows
 
 
@@ -139,6 +139,7 @@ def update(plan: Plan, width: int) -> list[Row]:
         if line.whole:
             made[-1].append(Part("      once, over all params together", "aside"))
         rows += [row(*pieces) for pieces in made]
+        rows += _below(line.note, width)
     return rows
 
 
@@ -179,6 +180,11 @@ def _line(line: Line, pad: int, frame: Frame, *rest: Part) -> list[Row]:
     last = made[-1]
     shape = " " * (frame.column - width_of(last)) + shapes.show(line.shape).ljust(frame.size)
     return [*(row(*pieces) for pieces in made[:-1]), row(*last, shape, *rest)]
+
+
+def _below(note: str, width: int) -> list[Row]:
+    """A note under its line."""
+    return [row(Part(f"{MARGIN}     # {part}", "aside")) for part in folded(note, width - 8)]
 
 
 def _tail(line: Line) -> tuple[str, str, str]:
