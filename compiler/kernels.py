@@ -186,8 +186,10 @@ def sum_over(x: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Array:
 
 
 def power(x: Array, n: Array, out: Array) -> Array:
-    """x to the n-th; the square of an array is a product."""
-    return np.square(x, out=out) if x.ndim and not n.ndim and n == 2 else np.power(x, n, out=out)
+    """x to the n-th; the square of an array is a product, and of numbers it is the C library's, which has the same bits for one and for many."""
+    if not n.ndim and (n == 2 if x.ndim else x.dtype == np.float64):
+        return np.square(x, out=out) if x.ndim else np.float_power(x, n, out=out)
+    return np.power(x, n, out=out)
 
 
 def max_over(x: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Array:

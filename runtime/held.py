@@ -12,6 +12,7 @@ import numpy as np
 from ..compiler.ops import TABLE
 from ..compiler.plan import Plan, Step
 from ..compiler.scratch import BUFFER, Sizes
+from . import ahead
 from .buffers import ALIGNMENT
 from .expand import expand
 from .kernel import lay_out
@@ -39,7 +40,7 @@ def held(plan: Plan, sections: Collection[str], rows: int, keep: Collection[int]
     layout = lay_out(program, dtype.itemsize)
     arrays = layout.arena_bytes + ALIGNMENT + sum(_count(program, r) for r in program.own) * dtype.itemsize
     arrays += sum(_count(program, r) for r in plan.inputs) * dtype.itemsize if inputs else 0
-    arrays += sum(_wide(program)) + sum(_spread(program, dtype.itemsize))
+    arrays += sum(_wide(program)) + sum(_spread(program, dtype.itemsize)) + ahead.size(len(ahead.of_the_step(program)), dtype.itemsize)
     arrays += sum(_count(program, r) for r in _cast(program)) * dtype.itemsize if dtype.itemsize < 8 else 0
     scratch = max((_scratch(program, step, dtype.itemsize) for step in program.calls), default=0)
     return Held(arrays, scratch + SMALL, dict(_lent(program, dtype.itemsize)))

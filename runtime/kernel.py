@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..compiler.ops import TABLE
 from ..compiler.plan import Plan
 from ..compiler.undisturbed import undisturbed
+from .ahead import Ahead, of_the_step
 from .buffers import ALIGNMENT, Layout, assign
 from .expand import expand
 from .init import draw, generator
@@ -233,6 +234,12 @@ def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | Non
                 source.call(np.copyto, (narrow[register], found), None)
         return narrow[register]
 
+    if steps := of_the_step(program):
+        ahead = Ahead(steps, wide, program.values, arrays.symbols, dtype)
+        wide |= ahead.wide
+        narrow |= ahead.narrow
+        source.call(ahead, (), None)
+
     for step in program.body:
         if isinstance(step, Copy):
             source.call(np.copyto, (cast_once(step.target), cast_once(step.source)), None)
@@ -256,7 +263,7 @@ def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | Non
                 ]
             drawn = (("stream", stream_of(str(attrs["stream"]))),) if row.kind == "random" else step.attrs
             source.step(row, args, narrow[step.out], drawn, independent)
-        else:
+        elif step.out not in wide:
             shape = cast("tuple[int, ...]", program.values[step.out].shape)
             wide[step.out] = np.empty(shape)
             if kind == "static":
