@@ -8,8 +8,8 @@ from . import bound
 from .ops import TABLE
 from .plan import Plan
 
-PIECE = 131072  # numbers: larger ones cost no call more, and what lies between is soon out of the caches anyway
-MOST_PIECES = 64  # a larger model gets larger pieces, not a longer program
+PIECE = 39424  # numbers: what an operation goes along, of all that the update reads and writes, stays in the cache of a core
+MOST_PIECES = 256  # a larger model gets larger pieces, not a longer program
 BLAS = (bound.MATMUL, bound.SUM)
 
 
