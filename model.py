@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from .compiler.compilation import Compilation
 from .compiler.footprint import Footprint
@@ -38,8 +39,7 @@ if TYPE_CHECKING:  # what a training does not need is imported by the methods th
 MOST_MEMORY = "80%"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Model(Shown):
+class Model(Shown, Struct, frozen=True, eq=False):
     """What a `.mlp` file says, compiled for its data. `seconds`: how long reading the data and compiling took; `overrides`: as in `train.epochs=5`."""
 
     program: Program

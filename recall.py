@@ -12,10 +12,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from . import __version__
 from .compiler import codec
@@ -38,8 +40,7 @@ CODE = ("dsl", "compiler")  # what makes a plan of a text
 LIBRARIES = ("lark", "networkx", "numpy")  # by which it does; they are not imported to be asked
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """What is known before the data is read: the bytes of a model's file, its path, `--set`, what else may be read, how many folds.
 
     `key` is a SHA-256 of all of it on which a plan depends, and of what compiles it.

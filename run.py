@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +23,10 @@ if TYPE_CHECKING:
     from .runtime.new_rows import Evaluation
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Run(Trained):
+class Run(Trained, frozen=True, eq=False, kw_only=True):
     """A training's outcome and its `model`; what else there is, `Trained` says. `mlpc.load_run` gives one whose model has no rows of data."""
 
-    model: Model = field(kw_only=True)
+    model: Model
 
     def __repr__(self) -> str:
         numbers = flat({"epoch": self.epochs, "step": self.steps, "loss": self.losses, "metrics": self.metrics})
@@ -102,7 +100,7 @@ class Run(Trained):
 
 def run_of(model: Model, trained: Trained) -> Run:
     """The run that a training of `model` was."""
-    return Run(*(getattr(trained, f.name) for f in fields(Trained)), model=model)
+    return Run(*(getattr(trained, name) for name in Trained.__struct_fields__), model=model)
 
 
 @contextmanager

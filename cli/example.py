@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 from importlib.resources import files
+
+from msgspec import Struct
 
 from .. import models
 from ..dsl.diagnostics import did_you_mean, fault
@@ -15,8 +16,7 @@ from ..dsl.syntax import From
 GALLERY = models.__name__
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(Struct, frozen=True):
     """A model of the gallery: its text, and the other files that it needs by their path from its folder."""
 
     name: str

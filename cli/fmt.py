@@ -6,9 +6,10 @@ import argparse
 import errno
 import os
 import sys
-from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
+
+from msgspec import Struct
 
 from ..dsl.diagnostics import MlpcError, fault, printable
 from ..dsl.file import SIZE, read_file
@@ -20,8 +21,7 @@ from .main import FAULT, OK
 STDIN = "-"
 
 
-@dataclass(frozen=True, slots=True)
-class Formatted:
+class Formatted(Struct, frozen=True):
     """A file as it is and as it would be."""
 
     file: str

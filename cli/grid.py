@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..compiler.pipeline import compile
 from ..compiler.resolution import override
@@ -25,8 +27,7 @@ EXAMPLE = "--set train.optimizer.lr=0.1,0.01"
 Values = tuple[tuple[str, str], ...]  # key -> value, both as written
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(Struct, frozen=True):
     """The keys of --set with their values, in the order written."""
 
     axes: tuple[tuple[str, tuple[str, ...]], ...]
@@ -50,8 +51,7 @@ class Grid:
         return tuple(reversed(found))
 
 
-@dataclass(frozen=True, slots=True)
-class Combination:
+class Combination(Struct, frozen=True):
     """One run of a sweep: its `number`, from 1, in the grid; what its plan needs of the machine. `values` are those of all keys."""
 
     number: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from msgspec.structs import asdict
 
 from ..dsl.diagnostics import printable
 from ..model import Model
@@ -16,7 +16,7 @@ def answer(model: Model, rows: int, json: bool) -> int:
     """Prints yes or no, with the loss reached and, for no, what to look at. Status 0 or 1."""
     found = model.overfit(rows)
     if json:
-        write_json({"title": model.plan.title, "overfit": dataclasses.asdict(found)})
+        write_json({"title": model.plan.title, "overfit": asdict(found)})
     else:
         write(text(found))
     return 0 if found.learnt else FAULT

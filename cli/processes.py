@@ -10,9 +10,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from ..compiler.render.json import numbers
 from ..runtime.run_folder import flat
@@ -25,8 +26,7 @@ DONE, STOPPED, NOT_BEGUN = 0, (129, 130, 143), -1
 NUMBERS = ("loss", "metrics", "mean", "sd")  # of the document, in which JSON has words for what is not finite
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What a run came to: its exit status, what `mlpc run --json` printed, and in a sentence why there is none."""
 
     run: Combination

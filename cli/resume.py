@@ -6,10 +6,11 @@ import argparse
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from ..compiler.render.json import numbers
 from ..dsl.diagnostics import MlpcError, fault, printable
@@ -32,8 +33,7 @@ NEEDED = ("source", "file", "data_root", "overrides", "threads", "command")
 NEW = {"fold": None, "folds": None, "init": None, "watch": [], "on_nan": None, "checkpoint_every": None}  # of a run that says nothing of it
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class Asked(Struct, frozen=True, eq=False):
     """What is to go on: the models, one or one of each fold, as they are now, and `copy(overrides)` of the run's own copy of them.
 
     `args`: those of the command line, with what the run was begun with where they say nothing. `words`: the settings, as `--set` has them.
@@ -47,8 +47,7 @@ class Asked:
     copy: Callable[[tuple[str, ...]], tuple[Model, ...]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Begun:
+class Begun(Struct, frozen=True, eq=False):
     """A run to go on with: its model, where it was left, the threads that it had, and what it begins with if it was left nowhere.
 
     `finished`: what run.json says if there is no more.

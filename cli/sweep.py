@@ -8,9 +8,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from ..compiler.imports import files_of
 from ..dsl.diagnostics import did_you_mean, fault, printable
@@ -30,8 +31,7 @@ from .signals import name_of, wish_to_stop
 IO = 74
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """What the table is sorted by: `split.name`, whether a larger one is better, and why it is this one."""
 
     name: str

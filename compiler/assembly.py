@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..dsl.syntax import Program
 from .autodiff import Adjoint, gradients
@@ -22,8 +24,7 @@ from .updates import lower_update
 ITEMSIZE = {"float64": 8, "float32": 4}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Passes:
+class Passes(Struct, frozen=True, eq=False):
     """The forward and the gradient pass as lines, the registers that they use, and the adjoints that they compute.
 
     Nodes from id `start` on belong to the sweep.

@@ -7,7 +7,8 @@ several readers, and before what is not elementwise (a product, a sum over the b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from . import shapes
 from .cotangents import Scalar, Term, chosen_sides, combine, peel, put_back
@@ -17,8 +18,7 @@ from .ops import TABLE, call
 SILENT = {"neg", "add", "sub", "sum", "mul", "div", "broadcast", "reshape"}  # say so only where nothing else gives a reason
 
 
-@dataclass(frozen=True, slots=True)
-class Adjoint:
+class Adjoint(Struct, frozen=True):
     """The gradient of a value: its node, why, and whether rules bypassed the value (then this is a part of its derivative only)."""
 
     node: Node

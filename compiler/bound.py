@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -32,8 +32,7 @@ def nothing(shapes: Sequence[Sizes], attrs: Mapping[str, Any], itemsize: int) ->
     return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """`calls(*args, out, **attrs)`: what to call, or None where the kernel is as good. `lent(shapes of args, attrs, itemsize)`.
 
     `independent`: a row's bits are those of the kernel, wherever the row stands.

@@ -1,6 +1,6 @@
 """Programs and what they compile to as JSON, and back to the same values: what the cache of plans holds.
 
-Every value is a frozen dataclass of the table below, and is written as its class's name with its fields in order. Reading holds each
+Every value is a frozen struct of the table below, and is written as its class's name with its fields in order. Reading holds each
 field to the type that its class states: what is not known, missing or of another type is a `Misfit`, and nothing is ever executed.
 Texts and programs, which several values share, stand in tables of their own.
 """
@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from msgspec import Struct
 
 from ..dsl import syntax
 from ..dsl.diagnostics import TITLES, Diagnostic
@@ -21,11 +22,11 @@ from ..dsl.syntax import Import, Program, Source, Span
 from . import compilation, plan, settings
 from .compilation import Compilation
 
-CLASSES: dict[str, type] = {
+CLASSES: dict[str, type[Struct]] = {
     name: cls
     for module in (syntax, plan, settings, compilation)
     for name, cls in vars(module).items()
-    if isinstance(cls, type) and is_dataclass(cls) and cls.__module__ == module.__name__ and cls not in (Source, Span)
+    if isinstance(cls, type) and issubclass(cls, Struct) and cls.__module__ == module.__name__ and cls not in (Source, Span)
 } | {"Diagnostic": Diagnostic}
 NAMES = {
     "Diagnostic": Diagnostic,
@@ -41,12 +42,11 @@ class Misfit(ValueError):
     """What was read is not what is written here."""
 
 
-@dataclass(slots=True)
-class _Tables:
+class _Tables(Struct):
     """The texts and the programs that others refer to by number."""
 
-    sources: list[Source] = field(default_factory=list[Source])
-    programs: list[Program] = field(default_factory=list[Program])
+    sources: list[Source] = []
+    programs: list[Program] = []
 
 
 def encoded(program: Program, compilations: Mapping[str, Compilation]) -> dict[str, Any]:
@@ -108,11 +108,11 @@ class _Writer:
         return self._source[found]
 
     def fields(self, found: Any) -> list[object]:
-        """A dataclass: its name, and its fields in order."""
+        """A struct: its name, and its fields in order."""
         cls = type(found)
         if CLASSES.get(cls.__name__) is not cls:
             raise Misfit(f"a {cls.__name__}")
-        return [cls.__name__, *[self.value(getattr(found, name)) for name in _fields(cls)]]
+        return [cls.__name__, *[self.value(getattr(found, name)) for name in cls.__struct_fields__]]
 
     def value(self, found: Any) -> object:
         """Anything that a field may hold."""
@@ -135,21 +135,16 @@ class _Writer:
 
 
 @cache
-def _fields(cls: type) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(cls))
-
-
-@cache
-def _instance(cls: type) -> Reader:
+def _instance(cls: type[Struct]) -> Reader:
     """What reads a value of a class, strictly."""
-    names = _fields(cls)
+    names = cls.__struct_fields__
     hints = get_type_hints(cls, localns=NAMES)
     readers = [_reader(hints[name]) for name in names]
 
     def read(found: Any, tables: _Tables) -> Any:
         _hold(type(found) is list and len(found) == len(names) + 1 and found[0] == cls.__name__, cls.__name__)
         made = cls(*[reader(x, tables) for reader, x in zip(readers, found[1:], strict=True)])
-        if cls is Diagnostic:
+        if isinstance(made, Diagnostic):
             _hold(made.code in TITLES, "a code")
         return made
 
@@ -165,7 +160,7 @@ def _reader(hint: Any) -> Reader:
         return lambda found, tables: _numbered(found, tables.sources)
     if hint is Program:
         return lambda found, tables: _numbered(found, tables.programs)
-    if isinstance(hint, type) and is_dataclass(hint):
+    if isinstance(hint, type) and issubclass(hint, Struct):
         return lambda found, tables: _instance(hint)(found, tables)  # looked up when it is wanted: expressions hold expressions
     origin, args = get_origin(hint), get_args(hint)
     if origin is tuple and args[-1] is Ellipsis:
@@ -192,8 +187,8 @@ def _reader(hint: Any) -> Reader:
 
 
 def _one_of(hints: tuple[Any, ...]) -> Reader:
-    """What reads a value of one of several types: dataclasses by their name, all else by what JSON has."""
-    named = {h.__name__: h for h in hints if isinstance(h, type) and is_dataclass(h) and h not in (Span, Source, Program)}
+    """What reads a value of one of several types: structs by their name, all else by what JSON has."""
+    named = {h.__name__: h for h in hints if isinstance(h, type) and issubclass(h, Struct) and h not in (Span, Source, Program)}
     others = [h for h in hints if h not in named.values()]
 
     def read(found: Any, tables: _Tables) -> Any:

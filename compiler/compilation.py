@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ..dsl.diagnostics import Diagnostic
 from .plan import Plan
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from .graph import Graph
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """A name of the user's graph: its `kind` there, the `facts` of its value in words, whether it is a target, whether its numbers are read."""
 
     name: str
@@ -24,8 +24,7 @@ class Known:
     read: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Compilation:
+class Compilation(Struct, frozen=True):
     """The plan to train, the plan to measure by, the settings as they come out for the data, and all that is said of the program.
 
     `names` are those of the graph in its order. `numbers` are the optimizer's: (name, value, where from). `better`: of each item of the

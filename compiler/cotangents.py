@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+
+from msgspec import Struct
 
 from .constants import Number, settle
 from .ir import Node
@@ -25,8 +26,7 @@ MECHANISMS = {  # what the sweep does beside the rules of `simplify`, in words
 LONG = 10**6  # a fraction of longer numbers than this is written as a decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """`number * N**rows`."""
 
     number: Number = Fraction(1)
@@ -46,8 +46,7 @@ class Scalar:
         return self.number < 0
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """A contribution to a cotangent: scalar times node, through which reader, and why."""
 
     scalar: Scalar

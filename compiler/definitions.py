@@ -8,8 +8,9 @@ from what the body does with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
+
+from msgspec import Struct
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault
 from ..dsl.syntax import (
@@ -32,14 +33,16 @@ from .vocabulary import BUILTINS, FUNCTIONS, RESERVED, WORDS
 VALUE, FUNCTION, INITIALIZER = "value", "function", "initializer"
 
 
-@dataclass(frozen=True, eq=False)
-class Function:
+class Function(Struct, frozen=True, eq=False, dict=True):
     """What a file can call: a name, its kind (`fn block update`) and where it lives (`user` or `std`); `read` gives the rest, once."""
 
     name: str
     kind: str
     home: str
-    read: Callable[[], tuple[Definition, Mapping[str, str]]] = field(repr=False)
+    read: Callable[[], tuple[Definition, Mapping[str, str]]]
+
+    def __repr__(self) -> str:
+        return f"Function(name={self.name!r}, kind={self.kind!r}, home={self.home!r})"
 
     @property
     def definition(self) -> Definition:
@@ -56,8 +59,7 @@ class Function:
         return self.read()
 
 
-@dataclass(frozen=True, slots=True)
-class Library:
+class Library(Struct, frozen=True):
     """All definitions that a program sees. `notes` say which of std's the user's shadow; `broken` are those at fault.
 
     `unread`: not all that is imported could be read, and a name that is not known may stand there.
@@ -65,7 +67,7 @@ class Library:
 
     user: Mapping[str, Function]
     std: Mapping[str, Function]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     broken: frozenset[str] = frozenset()
     unread: bool = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, printable
 from ..dsl.syntax import Program
@@ -23,8 +23,7 @@ HOW = MECHANISMS | {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Rewriting:
+class Rewriting(Struct, frozen=True):
     """The right side of a line after `rule`, with the statement of that rule and the facts that license it here."""
 
     text: str
@@ -33,8 +32,7 @@ class Rewriting:
     facts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Derivation(Shown):
+class Derivation(Shown, Struct, frozen=True):
     """How a line comes about; the last step has the line's own text.
 
     `through` are the lines whose gradients a gradient gathers, `said` what the model says where the line is from.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .footprint import Footprint
 from .matching import ORDINAL, Named, form_of, longest_rising, match, names_of
@@ -18,8 +19,7 @@ NAME = re.compile(r"(?<![\w.'])(?:d\([\w.']+\)|[A-Za-z_][\w.']*(?!\())(?!\s*=[^=
 MODEL, UPDATE = ("forward", "gradient"), ("update",)
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """One of the two: a plan under a name, what it costs, and what its file says beside the lines: (section, name, text)."""
 
     name: str
@@ -28,8 +28,7 @@ class Subject:
     said: tuple[tuple[str, str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rename:
+class Rename(Struct, frozen=True):
     """A name that became another; `within` are the dotted names that changed with it. `scope`: model | update."""
 
     scope: str
@@ -38,8 +37,7 @@ class Rename:
     within: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Saying:
+class Saying(Struct, frozen=True):
     """A statement or setting of the files; None where one does not have it."""
 
     section: str
@@ -48,8 +46,7 @@ class Saying:
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A tensor that lines read and do not make. `role`: input | param | state | optimizer."""
 
     role: str
@@ -59,8 +56,7 @@ class Held:
     becomes: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TensorChange:
+class TensorChange(Struct, frozen=True):
     """A tensor that is not the same; None where a plan does not have it. `what`: of shape, init, becomes, order."""
 
     before: Held | None
@@ -68,8 +64,7 @@ class TensorChange:
     what: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LineChange:
+class LineChange(Struct, frozen=True):
     """A line that is not the same; None where a plan does not have it.
 
     `what`: of text, steps, shape, by, kept, order. `ran`: what both compute, where the text alone doesn't say it.
@@ -87,8 +82,7 @@ class LineChange:
         return line.section if line else ""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Difference(Shown):
+class Difference(Shown, Struct, frozen=True):
     """From one plan to another. `lines` in the order of the second, what is removed after the line it came after.
 
     `same_lines`: how many lines did not change. `renumbered`: shared values (t1 t2 ...) of changed lines under other numbers.

@@ -6,12 +6,12 @@ looking at numbers. `>= 0` does not follow into `> 0`: exp, sigmoid and softmax 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+
+class Facts(Struct, frozen=True):
     """`row_sum` is the exact sum along the last axis of every row, when it is known; `below`: each number is one of 0, 1, ... below - 1."""
 
     nonnegative: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from . import bound
 from .ops import TABLE
@@ -13,8 +13,7 @@ MOST_PIECES = 256  # a larger model gets larger pieces, not a longer program
 BLAS = (bound.MATMUL, bound.SUM)
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+class Footprint(Struct, frozen=True):
     """At a batch of `rows`: floating-point operations, bytes kept for the gradient, peak of intermediate values, the same without reuse.
 
     `threads` are as many as the plan is worth; with more than one BLAS may add up otherwise than with one: in the lines `summed`.

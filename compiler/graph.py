@@ -8,8 +8,9 @@ Order, cycles, unused values and reachability are asked of networkx.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec.structs import replace
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, nearest
 from ..dsl.syntax import Arg, Assign, Call, Check, Expr, Member, Name, Param, Prime, Program, Span, State, Text, walk

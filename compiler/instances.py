@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from ..dsl.syntax import Expr
 from .definitions import Function
 from .ir import Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Applicable:
+class Applicable(Struct, frozen=True, eq=False):
     """A function as a value: a definition or one of the language's own (`builtin`), with arguments already given.
 
     Applied to v it is `f(v, *args, **named)`.
@@ -20,11 +20,10 @@ class Applicable:
     name: str
     function: Function | None
     args: tuple[Meaning, ...] = ()
-    named: Mapping[str, Meaning] = field(default_factory=dict[str, "Meaning"])
+    named: Mapping[str, Meaning] = {}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Initializer:
+class Initializer(Struct, frozen=True, eq=False):
     """An initialiser with its arguments: numbers, or nested tuples for `values`."""
 
     name: str
@@ -32,8 +31,7 @@ class Initializer:
     text: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Group:
+class Group(Struct, frozen=True, eq=False):
     """Several params (`weights`): `f(group)` is the sum of `f` of each."""
 
     members: tuple[Node, ...]
@@ -43,14 +41,13 @@ class Group:
 Meaning = Node | Applicable | Initializer | Group
 
 
-@dataclass(slots=True, eq=False)
-class Instance:
+class Instance(Struct, eq=False):
     """One application of a block. Its path is known when its statement is done: only instances that own a param count."""
 
     statement: str
     callee: str
     parent: Instance | None
-    children: list[Instance] = field(default_factory=list["Instance"])
+    children: list[Instance] = []
     owns: bool = False
     path: str = ""
 
@@ -68,8 +65,7 @@ class Instance:
         return (*self.parent.address, f"{self.callee}#{self.parent.children.index(self)}")
 
 
-@dataclass(slots=True, eq=False)
-class Frame:
+class Frame(Struct, eq=False):
     """What names mean at a place: `scope` by name, whose text it is, and the instance that owns what is declared here.
 
     `given` and `caller` are the arguments that it was called with, in the caller's words, for diagnoses.
@@ -78,8 +74,8 @@ class Frame:
     scope: dict[str, Meaning]
     home: str = "user"
     instance: Instance | None = None
-    symbols: Mapping[str, Node] = field(default_factory=dict[str, Node])
-    given: Mapping[str, Expr] = field(default_factory=dict[str, "Expr"])
+    symbols: Mapping[str, Node] = {}
+    given: Mapping[str, Expr] = {}
     caller: Frame | None = None
 
 
@@ -108,8 +104,7 @@ def _settle_children(parent: Instance) -> None:
         _settle_children(child)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Words:
+class Words(Struct, frozen=True, eq=False):
     """The user's words for a node: a call, and the nodes that its text names."""
 
     function: str
@@ -118,8 +113,7 @@ class Words:
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Declaration:
+class Declaration(Struct, frozen=True, eq=False):
     """A tensor as declared, a `param` or a `state`: its node, its initialiser, and its line in the user's file."""
 
     node: Node

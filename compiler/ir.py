@@ -14,9 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NoReturn
+
+from msgspec import Struct
 
 from .facts import NOTHING, Facts
 from .ops import TABLE
@@ -27,8 +28,7 @@ Rule = Callable[["Node"], "Node | None"]
 Rules = Mapping[str, Iterable[Rule]]  # by the operation that is made, in the order tried
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class Node(Struct, frozen=True, eq=False):
     """One operation. Compare with `is`; the arithmetic operators build further nodes."""
 
     op: str
@@ -37,7 +37,11 @@ class Node:
     attrs: Attrs
     facts: Facts
     id: int
-    ir: Interner = field(repr=False)
+    ir: Interner
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "ir")
+        return f"Node({', '.join(shown)})"
 
     def __add__(self, other: Node | Number | int) -> Node:
         return self.ir.make("add", self, other)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from importlib.resources import files
 
 import networkx as nx
+from msgspec.structs import replace
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean
 from ..dsl.lexing import read_source

@@ -7,7 +7,8 @@ inside the text of std is told at the user's call of it. Nothing here knows a fu
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from ..dsl.diagnostics import did_you_mean, fault
 from ..dsl.syntax import Assign, Call, Expr, Matrix, Name, Param, Prime, Span, State, Statement
@@ -23,30 +24,29 @@ from .schema import Schema
 LARGEST_PARAM = 2**36  # numbers in one tensor: half a terabyte of float64; beyond it is a slip of the pen
 
 
-@dataclass(slots=True, eq=False)
-class Lowering:
+class Lowering(Struct, eq=False):
     """The state of one lowering: nodes by name, names by node, and what a plan says of them."""
 
     ir: Interner
     lib: Library
     schema: Schema
     training: bool = True
-    values: dict[str, Meaning] = field(default_factory=dict[str, Meaning])
-    names: dict[Node, str] = field(default_factory=dict[Node, str])
-    line: dict[Node, int] = field(default_factory=dict[Node, int])
-    source: dict[Node, str] = field(default_factory=dict[Node, str])
-    words: dict[Node, Words] = field(default_factory=dict[Node, Words])
-    params: list[Declaration] = field(default_factory=list[Declaration])
-    states: list[Declaration] = field(default_factory=list[Declaration])
-    declared: list[Declaration] = field(default_factory=list[Declaration])  # not yet named: the statement goes on
-    primes: dict[Node, Node] = field(default_factory=dict[Node, Node])  # a state -> its value after the step
+    values: dict[str, Meaning] = {}
+    names: dict[Node, str] = {}
+    line: dict[Node, int] = {}
+    source: dict[Node, str] = {}
+    words: dict[Node, Words] = {}
+    params: list[Declaration] = []
+    states: list[Declaration] = []
+    declared: list[Declaration] = []  # not yet named: the statement goes on
+    primes: dict[Node, Node] = {}  # a state -> its value after the step
     several_rows: Span | None = None  # who needs more than one row in every batch
-    owner: dict[str, list[Node]] = field(default_factory=dict[str, "list[Node]"])
-    spans: dict[str, Span] = field(default_factory=dict[str, Span])
-    pending: list[tuple[Node, Instance, str]] = field(default_factory=list["tuple[Node, Instance, str]"])
-    used: set[str] = field(default_factory=set[str])  # names given, for membership
+    owner: dict[str, list[Node]] = {}
+    spans: dict[str, Span] = {}
+    pending: list[tuple[Node, Instance, str]] = []
+    used: set[str] = set()  # names given, for membership
     current: str = ""  # the statement at hand
-    draws: dict[str, int] = field(default_factory=dict[str, int])
+    draws: dict[str, int] = {}
     depth: int = 0
     unfolded: int = 0
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .plan import Line, Plan, Shape
 
@@ -22,8 +23,7 @@ Argument = int | str | tuple[str, str]  # a step of the line, a hole for a name,
 Form = tuple[tuple[str, tuple[tuple[str, object], ...], tuple[Argument, ...]], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """A name of a plan. `role`: input | param | state, or of a line forward | gradient | update, or shared for one that nobody named.
 
     `form` is what its line computes, with a hole for every reading of a name, and `reads` are these names in order.

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from msgspec import Struct
 
 from . import bound, fact_rules, kernels, scratch, shapes
 from .bound import Bound
@@ -35,8 +35,7 @@ ShapeRule = Callable[[Sequence[Shape], Mapping[str, object]], Shape]
 COMPARISON, SUM, PRODUCT, UNARY, POWER, ATOM = 1, 2, 3, 4, 5, 6
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(Struct, frozen=True):
     """One operation.
 
     `kind`: elementwise, rowwise (a row of the result needs the whole row), columns (or the whole column), reduce, matmul, view (no copy), move, random, leaf.

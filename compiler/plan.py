@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .render.page import Row, Shown
 
@@ -21,8 +22,7 @@ Numbers = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 Attrs = tuple[tuple[str, object], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Struct, frozen=True):
     """Register `id`. `role`: input | param | state | const | symbol | line | inner.
 
     `name` is what a person reads (empty for an inner value). A const carries its number, or those of a literal, in `number`;
@@ -36,8 +36,7 @@ class Value:
     number: Numbers | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """`out = op(*args, **attrs)`: one row of the op table applied to registers."""
 
     op: str
@@ -46,8 +45,7 @@ class Step:
     attrs: Attrs = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """`target = text`, made by `steps`, the last of which writes `value`.
 
     `needs` are exactly the names in `text`, `needed_by` the ids of the lines that read it; `kept`: a forward line
@@ -84,8 +82,7 @@ class Line:
         return NUMBERED.fullmatch(self.target) is not None and not self.line
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(Struct, frozen=True):
     """A param or a state of the model, in register `value`.
 
     `init` is the initialiser's name with its arguments, numbers or (for `values`) nested tuples.
@@ -104,23 +101,20 @@ class Tensor:
         return math.prod(self.shape)
 
 
-@dataclass(frozen=True, slots=True)
-class ParamSpec(Tensor):
+class ParamSpec(Tensor, frozen=True):
     """A trained tensor."""
 
     gradient: int | None
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ModelState(Tensor):
+class ModelState(Tensor, frozen=True):
     """A tensor that is not trained. Register `next` takes the place of `value` after the update; in an evaluation plan it is None."""
 
     next: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StateSpec:
+class StateSpec(Struct, frozen=True):
     """A state of the update: one number for every number of every param, starting at `init`."""
 
     name: str
@@ -128,8 +122,7 @@ class StateSpec:
     value: int
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Plan(Shown):
+class Plan(Shown, Struct, frozen=True):
     """Forward, gradient and update of one model for one schema. `batch` is the rows of a full step.
 
     For training `output` names the model's last value and `loss` the loss; `reports` are (name, register) of metrics,

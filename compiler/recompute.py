@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from itertools import accumulate, chain, islice, pairwise
+
+from msgspec.structs import replace
 
 from .footprint import piece
 from .ops import TABLE

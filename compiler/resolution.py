@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault, nearest
 from ..dsl.parse import parse_expression

@@ -15,7 +15,8 @@ cache while all rows pass: this takes about twice as long as the product at once
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from .ops import TABLE
 from .plan import Line, Plan, Shape, Step, Value

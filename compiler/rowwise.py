@@ -8,8 +8,10 @@ two numbers are.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
 from typing import cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .ops import TABLE
 from .plan import Line, Plan, Step, Value
@@ -18,8 +20,7 @@ from .shapes import batched
 FIXED, ROW, WHOLE = "fixed", "row", "whole"  # reads no row of data; its own row; others too
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """`rows` runs chunk by chunk. Of it `sums` reads the registers `added`, and makes `totals` of any rows; `rest` reads the registers
     `carried`, of all rows, and the totals. What a part reads of another are its inputs, under their numbers as names.
     """

@@ -6,7 +6,7 @@ and how many training rows each class has.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ..dsl.syntax import Span
 from .facts import Facts
@@ -14,8 +14,7 @@ from .facts import Facts
 Undo = tuple[tuple[str, float], ...]  # ("mul", 12.5), ("add", 40.0), ("exp", 0.0), applied in order
 
 
-@dataclass(frozen=True, slots=True)
-class DataValue:
+class DataValue(Struct, frozen=True):
     """A value that a statement of `data` names: [N, width].
 
     `labels` names its columns; `classes` are the labels of a one-hot value in the order of its columns, and those
@@ -33,8 +32,7 @@ class DataValue:
     counts: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(Struct, frozen=True):
     """All data values in the order written, and the rows of each split, `train` first."""
 
     values: tuple[DataValue, ...] = ()

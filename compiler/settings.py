@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..dsl.layout import one_line
 from ..dsl.syntax import Call, Expr, Span
@@ -29,8 +31,7 @@ DEFAULTS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Criterion:
+class Criterion(Struct, frozen=True):
     """`split.name`, where name is `loss` or a report item's. `patience`: the epochs without a better one after which to stop."""
 
     split: str
@@ -45,8 +46,7 @@ class Criterion:
         return not math.isnan(a) and (math.isnan(b) or (a > b if self.larger else a < b))
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """`epochs` and `steps` are totals once `scheduled`; before, the one not given is 0. `batch` 0 means all rows.
 
     `accumulate` is how many batches make a step; `recompute` whether forward values are computed again rather than kept.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from ..dsl.diagnostics import Diagnostic, MlpcError
 from ..dsl.syntax import Program
@@ -22,8 +23,7 @@ from .updates import lower_update
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Survey:
+class Survey(Struct, frozen=True, eq=False):
     """`settings` is None if they are at fault; `faults` are in no order."""
 
     lib: Library

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from ..dsl.diagnostics import did_you_mean
 from .plan import Plan
@@ -44,8 +45,7 @@ class Numbers(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """A gradient beside central differences of the loss: so many entries of `count`, one at a time.
 
     `judged` of the `compared` could be judged, the others not for the reason `why`. `largest` is the largest deviation of these, at
@@ -63,8 +63,7 @@ class Comparison:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+class Entry(Struct, frozen=True, eq=False):
     """The value of a line, or of what a step starts from. `id`: of the line, else the name.
 
     What an update line or a state has for every param stands once a param, named by `param`.
@@ -78,8 +77,7 @@ class Entry:
     comparison: Comparison | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Trace(Shown):
+class Trace(Shown, Struct, frozen=True, eq=False):
     """Step `step` of a training. Params and states are those before its update; lines are those of a batch of `rows`.
 
     `loss` is that of the step. `symbols`: step, steps, epoch, epochs as the lines read them. With several `batches` a step the lines

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Arg, Assign, Call, Check, Expr, Member, Name, Param, Prime, Return, State, Statement

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..dsl.diagnostics import fault
 from ..dsl.syntax import Assign, Expr, Prime, Span, State
@@ -20,8 +21,7 @@ SHAPE = ("P",)  # the numbers of a param
 ELEMENTWISE = "use + - * / ^ and functions of one number: exp, sqrt, where ..."
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Struct, frozen=True):
     """`w` and `dw` stand for every param and its gradient. `numbers` are those that change with the step; `primes` in order.
 
     `norm` is that of all gradients together, where they are clipped: the only node that is not of one param.
@@ -115,8 +115,7 @@ def lower_update(low: Lowering, settings: Settings) -> Update:
     return Update(w, dw, w_name, dw_name, tuple(states), tuple(numbers), tuple(local), tuple(primes), norm)
 
 
-@dataclass(frozen=True, slots=True)
-class _Clip:
+class _Clip(Struct, frozen=True):
     """The norm of all gradients, the most that it may be, and the gradient that the update sees."""
 
     norm: Node

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TypeVar
 
 from lark import Token, Transformer, v_args
+from msgspec.structs import replace
 
 from .checks import Item
 from .lexing import SOURCE

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .syntax import Span
 
@@ -80,8 +81,7 @@ TITLES: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """One fault: its code (`E0231`), where it is (None: the file as a whole), what was found and needed, what to do."""
 
     code: str

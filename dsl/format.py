@@ -7,7 +7,9 @@ ends of lines that follow each other always. `layout` says how a single statemen
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .layout import INDENT, WIDTH, Layout, Line, Piece, lay_out, pieces_of, sorted_out
 from .lexing import read_source
@@ -17,8 +19,7 @@ PAD = 3  # columns that an equation may be moved for its neighbour's sake
 PAD_LISTS = 20  # the same in lists of settings and of one-line functions, which are read as tables
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What has lines of its own: a `statement`, an `open`ing header, a `close`d brace or a `comment`."""
 
     kind: str

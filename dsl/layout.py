@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+
+from msgspec import Struct
 
 WIDTH = 110  # the longest line of the models in the language's own page fits
 INDENT = "  "
@@ -28,8 +29,7 @@ _TIGHT = frozenset(".:^")  # no blank on either side
 _KEYWORDS = frozenset({"from", "param", "state", "return"})  # in braces; outside, the first word always is one
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """A word, number, string, sign or comment, and how many newlines stand before it."""
 
     kind: str
@@ -37,16 +37,14 @@ class Piece:
     newlines: int
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line of the page without its trailing comment, and that comment or ''."""
 
     code: str
     comment: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """The lines of a statement; for one of a single line, its `=` or `~` outside brackets and the column of that."""
 
     lines: tuple[Line, ...]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import cast
 
 from lark import Lark, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from lark.parsers.lalr_parser_state import ParserState
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .build import span_of
 from .checks import Item, checked, checked_value, missing_returns, placed
@@ -81,8 +82,7 @@ def parser() -> Lark:
     return shipped()
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(Struct, frozen=True):
     """What could be read (None: nothing), the faults, and the offsets at which stand-ins were read instead."""
 
     value: object

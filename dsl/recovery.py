@@ -7,7 +7,8 @@ body after it is still read; whoever checks the result leaves out what starts at
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _MARK = re.compile(
     r"""(?P<pipe>(?:[ \t\n]|[#][^\n]*\n)*\|>)
@@ -25,8 +26,7 @@ STAND_IN = "fn _()"
 CLOSERS = {"(": ")", "[": "]"}
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """A piece of the text, whether it belongs where it stands or not."""
 
     kind: str
@@ -35,8 +35,7 @@ class Mark:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a fault was found: the marks of the statement around it (no blanks), and what encloses it."""
 
     found: Mark  # kind `end` at the end of the text
@@ -61,8 +60,7 @@ class Place:
         return begins and self.brace is not None and self.found.kind in {"word", "string"}
 
 
-@dataclass(frozen=True, slots=True)
-class Repaired:
+class Repaired(Struct, frozen=True):
     """A text to read instead, and the offsets of its stand-ins."""
 
     text: str

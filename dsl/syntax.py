@@ -12,10 +12,11 @@ from __future__ import annotations
 import bisect
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from .diagnostics import Diagnostic
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
 STRING_OR_COMMENT = re.compile(r'"[^"\n]*"|#[^\n]*')
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
+class Source(Struct, frozen=True, eq=False, dict=True):
     """A text and the name it is shown under. Newlines are `\\n` only (`parse` normalises them)."""
 
     name: str
-    text: str = field(repr=False)
+    text: str
     path: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"Source(name={self.name!r}, path={self.path!r})"
 
     @property
     def of_std(self) -> bool:
@@ -52,8 +55,7 @@ class Source:
         return self.text[starts[line - 1] : end]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """The half-open range [start, end) of a source's text."""
 
     source: Source
@@ -93,40 +95,35 @@ class Span:
 # --- expressions ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Number:
+class Number(Struct, frozen=True, eq=False):
     """A decimal literal, as written (`1e-4`); its value is exact, see `compiler.constants`."""
 
     text: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Text:
+class Text(Struct, frozen=True, eq=False):
     """A string literal, without its quotes."""
 
     text: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Name:
+class Name(Struct, frozen=True, eq=False):
     """A bare word: a value, a function or a word of the callee, told apart by place."""
 
     id: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Member:
+class Member(Struct, frozen=True, eq=False):
     """`deep.weights`: a name inside a named thing."""
 
     parts: tuple[Name, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Arg:
+class Arg(Struct, frozen=True, eq=False):
     """An argument, by place (`name` is None) or by name."""
 
     name: Name | None
@@ -134,8 +131,7 @@ class Arg:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Call:
+class Call(Struct, frozen=True, eq=False):
     """`f(a, b = 1)`; for `a |> f` the piped value is the first argument and `piped` is true."""
 
     function: Name
@@ -144,8 +140,7 @@ class Call:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Unary:
+class Unary(Struct, frozen=True, eq=False):
     """`-x`, the only one."""
 
     op: str
@@ -153,8 +148,7 @@ class Unary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Binary:
+class Binary(Struct, frozen=True, eq=False):
     """`+ - * / ^ @` and the comparisons `< <= > >= == !=`."""
 
     op: str
@@ -163,8 +157,7 @@ class Binary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Subscript:
+class Subscript(Struct, frozen=True, eq=False):
     """One axis of a slice: `:`, `a:b`, `a:`, `:b`, or a single index (`is_index`, in `start`)."""
 
     start: Expr | None
@@ -173,8 +166,7 @@ class Subscript:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Slice:
+class Slice(Struct, frozen=True, eq=False):
     """`h[:, 1:3]`."""
 
     value: Expr
@@ -182,8 +174,7 @@ class Slice:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Matrix:
+class Matrix(Struct, frozen=True, eq=False):
     """`[...]`: a literal vector, a matrix as a vector of vectors, or the dims of a param."""
 
     items: tuple[Expr, ...]
@@ -196,16 +187,14 @@ Expr = Number | Text | Name | Member | Call | Unary | Binary | Slice | Matrix
 # --- statements ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class From:
+class From(Struct, frozen=True, eq=False):
     """`from "data/iris.csv"`."""
 
     path: Text
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Param:
+class Param(Struct, frozen=True, eq=False):
     """`param W [cols(x), 16] ~ glorot_uniform`; without dims, one number."""
 
     name: Name
@@ -214,8 +203,7 @@ class Param:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class State:
+class State(Struct, frozen=True, eq=False):
     """`state v ~ zeros`; in an `update`, shaped like the parameter."""
 
     name: Name
@@ -224,8 +212,7 @@ class State:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Assign:
+class Assign(Struct, frozen=True, eq=False):
     """`z = x @ W + b`."""
 
     name: Name
@@ -233,8 +220,7 @@ class Assign:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prime:
+class Prime(Struct, frozen=True, eq=False):
     """`v' = beta * v + dw`: the value after the step."""
 
     name: Name
@@ -242,16 +228,14 @@ class Prime:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Return:
+class Return(Struct, frozen=True, eq=False):
     """`return act(z)`."""
 
     value: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Check:
+class Check(Struct, frozen=True, eq=False):
     """A call that stands alone, for what it demands: `same(p, y)`."""
 
     call: Call
@@ -264,8 +248,7 @@ Statement = From | Param | State | Assign | Prime | Return | Check
 # --- the file ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Parameter:
+class Parameter(Struct, frozen=True, eq=False):
     """A parameter of a definition, with its default or None."""
 
     name: Name
@@ -273,8 +256,7 @@ class Parameter:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Definition:
+class Definition(Struct, frozen=True, eq=False):
     """`fn`, `block` or `update`. `doc` is the text of the `##` lines right above, or ''."""
 
     kind: str
@@ -285,8 +267,7 @@ class Definition:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Section:
+class Section(Struct, frozen=True, eq=False):
     """`data`, `model` or `train` with its statements; `keyword` spans the word itself."""
 
     keyword: Name
@@ -294,8 +275,7 @@ class Section:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Import:
+class Import(Struct, frozen=True, eq=False):
     """`import "blocks.mlp"`. `program` is what could be read of the file (None: nothing yet), `faults` what is wrong with taking it."""
 
     path: Text
@@ -304,8 +284,7 @@ class Import:
     faults: tuple[Diagnostic, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Program:
+class Program(Struct, frozen=True, eq=False):
     """A whole file. A section that is not written is None; `report` is in the order written.
 
     `faults` are of statements that are left out here, so that the others can be read on; `lost` are the names that they give.

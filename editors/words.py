@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.resources import files
+
+from msgspec import Struct
 
 from ..compiler.initializers import SIGNATURES
 from ..compiler.vocabulary import BUILTINS, RESERVED, WORDS
@@ -12,8 +13,7 @@ from ..dsl.parse import parse, parser
 PUNCTUATION = ("(", ")", "[", "]", ",", ":", ".")
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Struct, frozen=True):
     """The language's words in sets of one colour, sorted, and the regular expressions of its terminals."""
 
     items: tuple[str, ...]  # keywords that begin something outside braces

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from ..building import whole
 from ..compiler.definitions import Function
@@ -13,8 +14,7 @@ from ..compiler.library import library
 from ..dsl.file import read_file
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Defined:
+class Defined(Struct, frozen=True, eq=False):
     """`functions` by name; `text` defines or imports them all in a program whose files lie beneath `folder` or `data_root`."""
 
     functions: Mapping[str, Function]

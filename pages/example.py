@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..compiler.ir import Rules
 from ..compiler.pipeline import compile
@@ -19,8 +21,7 @@ DATA = "data {\n  unread = [[0]]\n}\n"
 TRAIN = "train {\n  optimizer = sgd(lr = 0)\n  batch     = all\n  steps     = 1\n}\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(Struct, frozen=True):
     """A model as a page writes it, the lines that the page says it has, and whether the page says that the rule stays away."""
 
     text: str

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..compiler.definitions import VALUE, Function
 from ..compiler.library import standard
@@ -35,8 +37,7 @@ train {{
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Derived:
+class Derived(Struct, frozen=True):
     """A function of one value as it runs and as derived, each line (target, text); and its numbers at `x`, () unless it is elementwise."""
 
     forward: Lines

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from ..compiler import shapes
 from ..compiler.facts import NOTHING, ONEHOT, SIMPLEX, Facts
@@ -54,8 +54,7 @@ KNOWN: dict[str, Facts] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Derivative:
+class Derivative(Struct, frozen=True):
     """How an operation is written, and what it sends to each operand, dh being the gradient of its value h."""
 
     written: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Page:
+
+class Page(Struct, frozen=True):
     """`kind`: code, function, operation, rewrite or derivation. `document` is what --json gives, `text` the same to be read."""
 
     kind: str

@@ -14,12 +14,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..dsl.diagnostics import MlpcError, fault
@@ -52,8 +52,7 @@ BEGIN = 2**16  # bytes of a file in which a header must end
 EXACT = 2**53  # up to here float64 holds every whole number
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """What an array's header says: type, memory order, shape, and where its numbers begin."""
 
     dtype: np.dtype[np.generic]

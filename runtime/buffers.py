@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Shape, Step, Value
@@ -17,8 +18,7 @@ from ..compiler.plan import Shape, Step, Value
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """The byte offset in the arena of every value that a step makes, the arena's size, and the size without any sharing."""
 
     offsets: dict[int, int]

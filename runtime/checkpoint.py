@@ -11,11 +11,11 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from ..dsl.diagnostics import fault
 from .atomic import flushed, write_file
@@ -30,16 +30,14 @@ HEAD = re.compile(rb"mlpc checkpoint ([0-9]{1,9}) ([0-9a-f]{64})\n")
 HEAD_BYTES = len(f"mlpc checkpoint {FORMAT} \n") + 64
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Struct, frozen=True):
     """When a checkpoint is due: so many seconds, or epochs, after the one before. Infinity and 0 are never."""
 
     seconds: float
     epochs: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class Found(Struct, frozen=True, eq=False):
     """The checkpoint to go on from, and what it is of; `snapshot` None: there is none. `damaged`: what is wrong with each newer one."""
 
     snapshot: Snapshot | None

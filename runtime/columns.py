@@ -9,11 +9,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..dsl.diagnostics import Diagnostic
@@ -24,8 +24,7 @@ Which = slice | NDArray[np.signedinteger[Any]]  # rows, from 0
 ABSENT = {"na", "n/a", "nan", "null", "none", "?", "-"}  # how other tools write a missing cell; a label may be called so too
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(Struct, frozen=True):
     """Where rows come from: the 1-based lines of a text file, or the rows of a file of arrays (`text` false) or of a literal (no file)."""
 
     file: str
@@ -39,8 +38,7 @@ class Rows:
         return f"{self.file}:{self.lines[row]}" if self.text else f"{self.file}, row {self.lines[row]}"
 
 
-@dataclass(frozen=True, eq=False)
-class Column:
+class Column(Struct, frozen=True, eq=False, dict=True):
     """A column's name and what was written: cells of text, or float64 numbers in which NaN is a missing cell."""
 
     name: str
@@ -91,8 +89,7 @@ class Column:
         return Column(self.name, written, rows)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Stored:
+class Stored(Struct, frozen=True, eq=False):
     """What a table has that is too large to be made columns of at once: arrays of numbers, name -> how many rows; `at` gives some rows.
 
     Those are a table too: of all the names, of which these can be read.
@@ -102,8 +99,7 @@ class Stored:
     at: Callable[[Which], Table]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class Table(Struct, frozen=True, eq=False):
     """A file's columns by name, in the order of the file. `read` makes those of one name, most often one, when they are asked for.
 
     `origin`: where a model's table comes from: the path of its `from`, or what it was given as in Python, as `pandas.DataFrame`.
@@ -112,7 +108,7 @@ class Table:
     file: str
     names: tuple[str, ...]
     read: Callable[[str, Span | None], tuple[Column, ...]]
-    known: dict[str, tuple[Column, ...]] = field(default_factory=dict[str, "tuple[Column, ...]"])
+    known: dict[str, tuple[Column, ...]] = {}
     origin: str = ""
     stored: Stored | None = None
 

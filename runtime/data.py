@@ -8,11 +8,12 @@ of a value: so with a split the statements are evaluated twice, first as if ever
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from ..compiler.definitions import expressions
@@ -34,8 +35,7 @@ from .table import read_table
 from .targets import undoing
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Dataset:
+class Dataset(Struct, frozen=True, eq=False):
     """`splits`: split -> value -> C-contiguous float64 [rows, width], in the order train, val, test and of the statements. Of a file
     that is too large they are made when they are asked for.
 
@@ -48,9 +48,9 @@ class Dataset:
     splits: dict[str, dict[str, Values]]
     fitted: dict[str, tuple[Transform, ...]]
     notes: tuple[str, ...] = ()
-    columns: dict[str, str] = field(default_factory=dict[str, str])
+    columns: dict[str, str] = {}
     rows: Rows | None = None
-    parts: dict[str, Indices] = field(default_factory=dict[str, "Indices"])
+    parts: dict[str, Indices] = {}
     origin: str = ""
 
     @property

@@ -9,9 +9,9 @@ import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from ..compiler.vocabulary import RESERVED
 from ..dsl.diagnostics import fault, printable
@@ -35,8 +35,7 @@ SHORT = 9  # names that begin alike, from which on one pattern stands for them
 CONFUSABLE = 20  # classes up to which a confusion matrix is read
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Draft:
+class Draft(Struct, frozen=True, eq=False):
     """The text of the file, and what it says of the columns."""
 
     text: str

@@ -8,11 +8,12 @@ fitted so far, as new rows go through them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar, cast
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from ..dsl.diagnostics import MlpcError, fault
@@ -49,8 +50,7 @@ class Collector:
             raise MlpcError(*diagnostics, status=max(error.status for error in self.errors))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sources:
+class Sources(Struct, frozen=True, eq=False):
     """What the statements are made of: themselves, the file, and for each the columns that others name.
 
     `fitted`: what each was in training, if that is past; `dropping`: whether a row with a missing cell may be left out. `stored`: what
@@ -61,7 +61,7 @@ class Sources:
     files: list[From]
     table: Table | None
     taken: dict[str, frozenset[str]]
-    fitted: Mapping[str, tuple[Transform, ...]] = field(default_factory=dict[str, "tuple[Transform, ...]"])
+    fitted: Mapping[str, tuple[Transform, ...]] = {}
     dropping: bool = True
     stored: Stored | None = None
 
@@ -151,8 +151,7 @@ def closure(fitted: Mapping[str, tuple[Transform, ...]], wanted: Iterable[str]) 
     return [name for name in fitted if name in found]
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(Struct, frozen=True):
     """How many rows were left out `of` so many, because of missing cells in these columns; `span`: of a `drop_missing`."""
 
     rows: int = 0

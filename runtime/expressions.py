@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from ..compiler.constants import Number as Constant
@@ -29,8 +30,7 @@ ARITHMETIC = {
 FUNCTIONS = ("columns", "concat", *PIPES)
 
 
-@dataclass(frozen=True, slots=True)
-class Transform:
+class Transform(Struct, frozen=True):
     """A step on the way to a value: a pipe, `+ - * / ^`, `concat`, or a beginning: `columns`, `value`, `literal`, `number`.
 
     `of` are the positions of its operands among the steps before it; `statistics` are plain: names, labels, numbers.
@@ -43,8 +43,7 @@ class Transform:
     width: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scope:
+class Scope(Struct, frozen=True, eq=False):
     """What a statement sees.
 
     `values` are those above it (None: at fault, and reported), `assigned` the lines of all. `table` is None without

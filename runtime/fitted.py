@@ -42,7 +42,7 @@ def restored(found: dict[str, Any], source: Source) -> Dataset:
 
 
 def _value_document(v: DataValue) -> dict[str, Any]:
-    facts: dict[str, Any] = {name: getattr(v.facts, name) for name in Facts.__slots__}
+    facts: dict[str, Any] = {name: getattr(v.facts, name) for name in Facts.__struct_fields__}
     return {
         "name": v.name,
         "width": v.width,

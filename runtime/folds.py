@@ -7,10 +7,10 @@ The folds of `ordered` are blocks of neighbours: shuffled, a held-out row would 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+from msgspec.structs import replace
 
 from ..dsl.diagnostics import MlpcError, fault
 from ..dsl.syntax import Span

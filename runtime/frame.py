@@ -9,9 +9,10 @@ prediction calls `apply` with them. A block is of so many rows whether all of th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from ..compiler.facts import NOTHING, Facts
@@ -26,8 +27,7 @@ Statistics = dict[str, tuple[float, ...] | tuple[tuple[str, ...], ...]]
 BLOCK = 2**20  # numbers of a block that statistics are taken of at once
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class Frame(Struct, frozen=True, eq=False):
     """Columns side by side: `array` float64 [rows, width], or None as long as they are only what is written in `cells`.
 
     `sources` are the file's columns that it was made of; `span` is where it was written. `gap` is the fault that its missing
@@ -48,8 +48,7 @@ class Frame:
 Pieces = Iterable[tuple[Frame, Which]]  # a frame, and those of its rows that train; they all are of one table
 
 
-@dataclass(frozen=True, slots=True)
-class Pipe:
+class Pipe(Struct, frozen=True):
     """`parameters` are the names of its arguments, which are numbers; `words` are the words that one takes beside them.
 
     `fit` goes through the training rows once; `numeric`: it takes numbers only, and its frames have them.
@@ -58,7 +57,7 @@ class Pipe:
     parameters: tuple[str, ...]
     fit: Callable[[Pieces, Arguments, Span], Statistics]
     apply: Callable[[Frame, Statistics, Span], Frame]
-    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
+    words: Mapping[str, tuple[str, ...]] = {}
     numeric: bool = False
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault
@@ -22,8 +23,7 @@ FAR = 3  # interquartile ranges from the quartiles to where numbers are far out 
 UNEVEN = 3  # the commonest class over the rarest, above which accuracy says little
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Goal:
+class Goal(Struct, frozen=True, eq=False):
     """The target. `columns` are its own without the rows where a cell is missing; `kept` are the others among all rows.
 
     `classes` and, one for each, `counts` are empty for regression; `codes` [rows] is the class of each row. `far`: the rows far out.

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..compiler.plan import Line, ParamSpec, Plan
 from ..compiler.settings import Settings
@@ -38,8 +39,7 @@ FLAT = 1e-6  # the smallest step at which a slope below rounding means 0: below 
 SHARP = 1e-3  # a measurement judges if its own error is at most this share of the slope
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """One param: slopes along the worst direction, by its gradient and by differences at the two steps `h`; `why` it is not judged.
 
     `is_sharp`: the differences tell the slope from its neighbours, and not only that it is lost in rounding.
@@ -65,8 +65,7 @@ class Verdict:
         return self.verdict == UNKNOWN or (self.verdict == RIGHT and self.gradient == 0 and not self.why)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """The verdict of every param, in order of declaration; `line` is the first wrong line of the plan, `why` says what is known of it."""
 
     params: tuple[Verdict, ...]

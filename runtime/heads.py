@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from ..compiler.compilation import Compilation
 from ..compiler.plan import Plan
@@ -25,8 +25,7 @@ LABELS, NUMBERS, RAW = "labels", "numbers", "raw"
 THRESHOLD = 0.5  # of one column that says how probable the second of two classes is
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Head:
+class Head(Struct, frozen=True, eq=False):
     """A value that is predicted by `plan`, whose `loss` it is.
 
     `form`: `labels` of the target's classes, `numbers` in its units, or `raw` as the model computes them. `columns` name what is

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+from msgspec import Struct
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Plan, Step
@@ -21,8 +21,7 @@ from .program import Copy, Program
 SMALL = 12288  # what NumPy and Python take to call an operation
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """`arrays` stay as long as the kernel, `scratch` is the most that one of its operations takes for as long as it runs.
 
     `lent` are arrays of ones and of places by what they are made of: all kernels share them.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
 from ..compiler.initializers import SIGNATURES
@@ -18,8 +18,7 @@ from ..dsl.diagnostics import fault
 Draw = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """Where chance comes from: standard normal numbers, and uniform ones in [0, 1)."""
 
     normal: Callable[[tuple[int, ...]], Draw]

@@ -10,11 +10,11 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, cast
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..compiler.ops import TABLE
@@ -32,8 +32,7 @@ Look = Callable[[int, int, Array], None]  # of a register of the plan, which pie
 SYMBOLS = ("step", "steps", "epoch", "epochs")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Arrays:
+class Arrays(Struct, frozen=True, eq=False):
     """What outlives a batch and is shared by the kernels of all batch sizes.
 
     `flat` are the params, their gradients and the states, each one array; `params`, `gradients`: name -> view of it.
@@ -45,9 +44,9 @@ class Arrays:
     params: dict[str, Array]
     gradients: dict[str, Array]
     symbols: dict[str, NDArray[np.float64]]
-    model_states: dict[str, Array] = field(default_factory=dict[str, Array])
+    model_states: dict[str, Array] = {}
     seed: int = 0
-    streams: dict[str, np.random.Generator] = field(default_factory=dict[str, np.random.Generator])
+    streams: dict[str, np.random.Generator] = {}
 
     def stream(self, name: str) -> np.random.Generator:
         """The generator of a random draw."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isqrt
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..dsl.diagnostics import MlpcError, printable
@@ -31,8 +31,7 @@ _DATE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Kind:
+class Kind(Struct, frozen=True, eq=False):
     """What a name of the file becomes. `pattern` stands for it in `columns("...")`, `width` is the columns that the model sees of it.
 
     `why`: of what is left out. `gaps`: its missing cells. `codes`: label by label a number [rows], -1 for a missing cell, else empty.

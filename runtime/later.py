@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from .columns import Which
@@ -23,8 +24,7 @@ WAITING = 2  # pieces that are made, or being made, before they are asked for
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Later:
+class Later(Struct, frozen=True, eq=False):
     """A value's rows [rows, width], which `make` gives of any that are asked for, in float64; they come in `dtype`.
 
     `low` and `high` [width] are the least and the largest number of each column.

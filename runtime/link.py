@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.file import read_file
@@ -25,15 +27,12 @@ def linked(program: Program, folder: Path | None, data_root: Path | None = None)
     return _linked(program, folder, around, _Shelf(folder, tuple(root for root in (folder, data_root) if root is not None)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Shelf:
+class _Shelf(Struct, frozen=True, eq=False):
     """The model's folder, where files may lie, and what those that were read came to."""
 
     folder: Path
     roots: tuple[Path, ...]
-    read: dict[Path, tuple[Program | None, tuple[Diagnostic, ...]]] = field(
-        default_factory=dict[Path, "tuple[Program | None, tuple[Diagnostic, ...]]"]
-    )
+    read: dict[Path, tuple[Program | None, tuple[Diagnostic, ...]]] = {}
 
     def name(self, real: Path) -> str:
         """A file as diagnoses call it: by its path from the model's folder."""

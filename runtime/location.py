@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from ..dsl.diagnostics import did_you_mean, fault, nearest
 from ..dsl.syntax import Text
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Struct, frozen=True):
     """What a refusal says: the code of what cannot be read and of what lies outside, an example of a file, what a path starts from."""
 
     unreadable: str

@@ -6,10 +6,10 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
 from ..compiler.footprint import Footprint, summed
 from ..compiler.plan import Plan
@@ -30,8 +30,7 @@ MAKING = 8 * 6  # bytes that a number takes while it is made of those of a file:
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(Struct, frozen=True):
     """What a run will take: (what, bytes), in the order that they are made."""
 
     parts: tuple[tuple[str, int], ...]

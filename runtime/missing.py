@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from ..dsl.diagnostics import MlpcError, fault
@@ -19,8 +20,7 @@ from .moments import exponent, moments
 WORDS = ("mean", "median", "most_frequent")
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True):
     """Rows that a `drop_missing` leaves out: `rows` is true where a cell of its columns is missing; `columns` have such a cell."""
 
     rows: NDArray[np.bool_]

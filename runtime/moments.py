@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Moments:
+class Moments(Struct, frozen=True, eq=False):
     """Of each column of some `rows`: the largest size, `top`; the sum and the squares about the mean, over powers of 2^exponent; range.
 
     Scaled by the power of two that is just above `top`, which costs no bit, no square over- or underflows.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from ..compiler.plan import Plan
 from ..dsl.syntax import Program
@@ -21,8 +21,7 @@ from .replay import replay
 from .threads import pinned
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
+class Evaluation(Struct, frozen=True, eq=False):
     """The loss and the metrics on some `rows`; `notes` say which were left out."""
 
     rows: int

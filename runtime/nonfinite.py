@@ -11,9 +11,10 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Line, Plan
@@ -30,8 +31,7 @@ from .steps import Sampler, Step, steps
 PAUSE, SHARE = 2.0, 0.01  # seconds between two copies at least, and what part of the time copying may take
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Finding:
+class Finding(Struct, frozen=True, eq=False):
     """The first line that made a number that is not finite, in `step` of `epoch`.
 
     `line` None: the number stood there before, in what is called `name`. `operation` is the step of the line that made it, of `args`;

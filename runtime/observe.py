@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Plan, Step
@@ -15,8 +15,7 @@ from .program import MODEL_STATES, PARAMS, STATES
 FIRST = 10_000  # places of numbers that are not finite which are held on to
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Range:
+class Range(Struct, frozen=True, eq=False):
     """An array of `size` numbers: the least and the greatest that are finite, how many are not, and where (flat, the first ones).
 
     `far` is the largest magnitude of the finite numbers and `near` the smallest above 0; `zeros` are counted, and `least`, `greatest`,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Plan
@@ -21,8 +22,7 @@ LEAST = 1000  # steps, where the run would take fewer
 FALLING = 0.01  # of the loss, over the last tenth of the steps
 
 
-@dataclass(frozen=True, slots=True)
-class Overfit:
+class Overfit(Struct, frozen=True):
     """The loss of so many `rows` before the first step, the least that was reached, and in which step; `learnt`: it is `needed` or less.
 
     `floor` is what no prediction can go below: the mean entropy of targets that are distributions, else 0. `steps` are those that it

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..dsl.diagnostics import MlpcError
@@ -24,8 +24,7 @@ SHARES = (  # from so many rows on: train, val, test. The fewer rows, the larger
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(Struct, frozen=True):
     """`split` is None where all rows train; `written` is its text; `rows` are those of each part."""
 
     split: Split | None

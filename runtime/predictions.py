@@ -6,10 +6,11 @@ Of each split there are at most `MOST` rows, evenly taken. A target counts if it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..compiler.compilation import Compilation
 from ..compiler.render.json import plain
@@ -27,8 +28,7 @@ MOST = 2000  # rows of a split
 WIDEST = 8  # columns of a target of numbers
 
 
-@dataclass(frozen=True, slots=True)
-class Predicted:
+class Predicted(Struct, frozen=True):
     """A target and the value that predicts it, in register `register` of the evaluation plan. `classes`: its labels, () for numbers."""
 
     target: DataValue

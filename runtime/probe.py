@@ -8,11 +8,12 @@ operand a maximum took. Two runs with the same outcomes lie on one smooth piece.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Plan, Step
@@ -31,8 +32,7 @@ NUDGE, NUDGES = 1e-8, 3  # a relative error far above rounding and far below eve
 EPSILON = float(np.finfo(np.float64).eps)
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """A central difference: the slope, how far rounding can have moved it, and the largest move of what goes into a bent function."""
 
     slope: float
@@ -40,8 +40,7 @@ class Difference:
     moved: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reach:
+class Reach(Struct, frozen=True, eq=False):
     """The steps from some values on, those of their results at which a slope is known, and the `size` whose last bits rounding moves."""
 
     steps: tuple[Step, ...]
@@ -53,8 +52,7 @@ class Reach:
         return {a: values[a] for step in self.steps for a in step.args if a in values}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Point:
+class Point(Struct, frozen=True, eq=False):
     """All values of forward and gradient lines at some params, by register.
 
     `slopes`: registers along which the slope of the loss is known -> that slope; of the loss itself it is 1.
@@ -64,7 +62,7 @@ class Point:
     values: dict[int, Array]
     loss: float
     slopes: dict[int, Array]
-    _reaches: dict[tuple[int, ...], tuple[int, Reach]] = field(default_factory=dict[tuple[int, ...], "tuple[int, Reach]"])
+    _reaches: dict[tuple[int, ...], tuple[int, Reach]] = {}
 
     def difference(self, directions: Mapping[int, Draw], h: float) -> Difference | None:
         """(loss(v + h u) - loss(v - h u)) / 2h for the values v of some registers; None if a comparison turns out otherwise on the way."""
@@ -132,8 +130,7 @@ class Point:
         return ""
 
 
-@dataclass(slots=True, eq=False)
-class Forward:
+class Forward(Struct, eq=False):
     """The forward and gradient lines of a plan on `rows` rows of `data`, with states and draws as in the first step of a seed.
 
     `given`: the numbers of symbols, states and draws that are others than these, by register.
@@ -143,9 +140,9 @@ class Forward:
     data: dict[str, Draw]
     rows: int
     seed: int = 0
-    given: Mapping[int, Array] = field(default_factory=dict[int, Array])
-    _steps: list[Step] = field(default_factory=list[Step])
-    _readers: dict[int, list[int]] = field(default_factory=dict[int, "list[int]"])  # register -> which of these steps read it
+    given: Mapping[int, Array] = {}
+    _steps: list[Step] = []
+    _readers: dict[int, list[int]] = {}  # register -> which of these steps read it
 
     def point(self, params: Draw) -> Point:
         """Everything at these params, flat in order of declaration."""

@@ -6,7 +6,9 @@ Params, their gradients and the states are flat arrays; the registers of the pla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Plan, Shape, Step, Tensor, Value
@@ -14,8 +16,7 @@ from ..compiler.plan import Plan, Shape, Step, Tensor, Value
 PARAMS, GRADIENTS, MODEL_STATES, STATES = 0, 1, 2, 3  # which flat array; state k of the update is STATES + k
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """`start:stop` of a flat array."""
 
     array: int
@@ -27,16 +28,14 @@ class Place:
         return self.array == other.array and self.start < other.stop and other.start < self.stop
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(Struct, frozen=True):
     """`target[...] = source`."""
 
     source: int
     target: int
 
 
-@dataclass(slots=True)
-class Program:
+class Program(Struct):
     """The straight line, for batches of `rows`.
 
     `kinds` says when a register is known: "static" (when built: from numbers and N), "scalar" (from the number of the step or
@@ -49,14 +48,14 @@ class Program:
 
     rows: int
     values: dict[int, Value]
-    body: list[Step | Copy] = field(default_factory=list[Step | Copy])
-    places: dict[int, Place] = field(default_factory=dict[int, Place])
-    kinds: dict[int, str] = field(default_factory=dict[int, str])
-    roots: dict[int, int] = field(default_factory=dict[int, int])
-    own: set[int] = field(default_factory=set[int])
-    pieces: dict[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
+    body: list[Step | Copy] = []
+    places: dict[int, Place] = {}
+    kinds: dict[int, str] = {}
+    roots: dict[int, int] = {}
+    own: set[int] = set()
+    pieces: dict[int, tuple[int, ...]] = {}
     keep: tuple[int, ...] = ()
-    inner: dict[tuple[object, ...], int] = field(default_factory=dict[tuple[object, ...], int])
+    inner: dict[tuple[object, ...], int] = {}
     turn: str = ""
 
     @property

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from ..compiler.plan import Plan
 from ..compiler.render.json import numbers, plain
@@ -23,8 +24,7 @@ from .steps import Sampler, State, Step
 Entry = dict[str, Any]  # {epoch, step, loss, metrics}: of each split, after an epoch
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Best:
+class Best(Struct, frozen=True, eq=False):
     """The best epoch so far with its number, its params and the states of its model."""
 
     epoch: int
@@ -33,8 +33,7 @@ class Best:
     states: Array
 
 
-@dataclass(slots=True, eq=False)
-class Progress:
+class Progress(Struct, eq=False):
     """What the loop of a training carries from one step to the next, beside the arrays.
 
     `weighted` is the sum of loss times rows over the `seen` rows of the epoch that runs. `since`: epochs without a better value
@@ -49,7 +48,7 @@ class Progress:
     mark: float = math.nan
     best: Best | None = None
     seconds: float = 0.0
-    history: list[Entry] = field(default_factory=list[Entry])
+    history: list[Entry] = []
 
     def end_step(self, step: Step, loss: float) -> None:
         """Counts a step that has run."""
@@ -70,8 +69,7 @@ class Progress:
         return ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
+class Snapshot(Struct, frozen=True, eq=False):
     """A training between two steps: a document of numbers and words, and arrays by name, flat, in the plan's precision.
 
     `history`: the rows of the epochs that have ended.

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from ..compiler.render.json import numbers
 from ..dsl.diagnostics import MlpcError, fault
@@ -18,8 +19,7 @@ from . import run_folder
 from .train import Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
+class Beside(Struct, frozen=True):
     """A target of a split beside its prediction, row by row: places in `classes`, or (without them) lists of numbers in its own units."""
 
     target: str
@@ -29,8 +29,7 @@ class Beside:
     predicted: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """Some rows of a split, of which there are `rows`: where each comes from, and what it was predicted to be."""
 
     rows: int
@@ -38,8 +37,7 @@ class Sample:
     of: tuple[Beside, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """What a run's folder says. `ended`: there is a run.json; `losses` and `metrics` are else those of the last epoch, `kept_epoch` 0.
 
     `classes`: of each matrix of the report; `better`: of each of its items and the loss, "larger", "smaller" or None.

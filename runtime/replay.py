@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..compiler.schema import DataValue
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean
@@ -24,8 +25,7 @@ LATER = {  # what a message of training would advise is of no use for new rows
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Replayed:
+class Replayed(Struct, frozen=True, eq=False):
     """`values`: value -> float64 [rows, width]; `left_out`: the rows that were left out, as training leaves them out."""
 
     values: dict[str, Array]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, fault, nearest
@@ -16,8 +17,7 @@ from .frame import Frame
 KINDS = ("numeric", "categorical")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Selection:
+class Selection(Struct, frozen=True, eq=False):
     """Columns of a file that are asked for under one or several names; `kept` says which of its rows were not dropped (None: all)."""
 
     table: Table

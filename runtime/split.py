@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..dsl.diagnostics import did_you_mean, fault
@@ -23,8 +23,7 @@ MANY = 2**20  # rows; from there on their numbers are kept in four bytes, though
 Indices = NDArray[np.signedinteger[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(Struct, frozen=True):
     """`kind` is one of KINDS; `shares` are in the order of NAMES and sum to exactly 1; `group` is the column of `grouped`."""
 
     kind: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from ..compiler.plan import Plan
 from ..compiler.settings import Settings
@@ -20,8 +21,7 @@ SECTIONS = ("forward", "gradient", "update")
 State = Mapping[str, Any]  # of a generator of NumPy's
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class Step(Struct, frozen=True, eq=False):
     """One step that is ready to run: the kernel with its batch, the arrays with the step's number.
 
     With several batches a step they are the `group`, and `kernel` is that of the first of them. `taken` are the rows of the one batch.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from ..dsl.diagnostics import MlpcError, fault
@@ -49,8 +50,7 @@ def looked_at_first(split: Split | None, statements: Iterable[Assign]) -> bool:
     return split is None or split.kind in {"stratified", "grouped"} or drops
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Streamed:
+class Streamed(Struct, frozen=True, eq=False):
     """The splits of a dataset, made when they are asked for, the `counts` of classes of the training rows, and all `rows`."""
 
     splits: dict[str, dict[str, Values]]
@@ -89,8 +89,7 @@ def blocks(sources: Sources, frames: Mapping[str, Frame], rows: Chosen) -> Gener
     return ahead(at(sources, frames, which) for which in cut(rows, max(1, PIECE // width)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
+class _Seen(Struct, frozen=True, eq=False):
     """Of a value in some rows: range of each column, and rows of each class."""
 
     low: Array

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TextIO
+
+from msgspec.structs import replace
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Span, Text

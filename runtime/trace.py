@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from ..compiler.ops import TABLE
 from ..compiler.plan import Line, Plan

@@ -7,10 +7,11 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..compiler.plan import Plan
 from ..compiler.settings import Settings
@@ -36,8 +37,7 @@ OnEpoch = Callable[[Entry], object]  # of the row of the history; if it returns 
 OnStep = Callable[[int], None]  # of the step's number, from 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Trained:
+class Trained(Struct, frozen=True, eq=False):
     """What a training came to. `history`: one {epoch, step, loss, metrics} an epoch, of which there were `epochs`.
 
     `kept_epoch` is the one whose `losses`, `metrics`, `params` and `states` these are: the last, or the best by `keep`.

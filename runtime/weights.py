@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from ..compiler.plan import Plan, Tensor
 from ..dsl.diagnostics import Diagnostic, MlpcError, fault
@@ -25,8 +25,7 @@ KEY = "mlpc"
 FILE = "weights.safetensors"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Weights:
+class Weights(Struct, frozen=True, eq=False):
     """What a file of weights holds: the document, and name -> array, params and then states in order of declaration."""
 
     document: dict[str, Any]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from mlpc.dsl.diagnostics import MlpcError
 from mlpc.dsl.format import formatted
@@ -61,8 +61,8 @@ def meaning(value: object) -> object:
         return None
     if isinstance(value, tuple):
         return tuple(meaning(v) for v in value)
-    if is_dataclass(value):
-        return type(value).__name__, *(meaning(getattr(value, f.name)) for f in fields(value))
+    if isinstance(value, Struct):
+        return type(value).__name__, *(meaning(getattr(value, name)) for name in value.__struct_fields__)
     return value
 
 

@@ -6,12 +6,12 @@ import json
 import os
 import shlex
 import shutil
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import mlpc
 from mlpc.cli.main import main

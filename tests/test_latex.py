@@ -7,10 +7,10 @@ import itertools
 import re
 import subprocess
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import mlpc
 from mlpc.cli.main import main

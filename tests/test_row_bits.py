@@ -8,13 +8,13 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib import import_module
 from itertools import zip_longest
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from threadpoolctl import threadpool_info
 
 import mlpc

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import Struct
 
 from mlpc.compiler import library
 from mlpc.compiler.facts import NOTHING, ONEHOT, SIMPLEX
@@ -138,8 +138,8 @@ def shape(value):
     """Syntax with all its places, as nested tuples that can be compared; a source as its name and its text."""
     if isinstance(value, Source):
         return value.name, value.text
-    if is_dataclass(value):
-        return type(value).__name__, *(shape(getattr(value, f.name)) for f in fields(value))
+    if isinstance(value, Struct):
+        return type(value).__name__, *(shape(getattr(value, name)) for name in value.__struct_fields__)
     return tuple(map(shape, value)) if isinstance(value, tuple) else value
 
 

@@ -25,6 +25,7 @@ LIBRARIES = {  # every dependency, and the only places that may import it
     "lark": ("dsl/",),
     "pygments": ("editors/pygments_lexer",),
     "matplotlib": ("report/pictures.py",),  # an extra
+    "msgspec": ("",),  # what every value is made of
     "networkx": ("compiler/", "__init__.py"),
     "numpy": (
         "runtime/",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from mlpc.compiler.ops import TABLE
 from mlpc.compiler.plan import Line, ParamSpec, Plan, Step, Value

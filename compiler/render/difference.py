@@ -6,8 +6,10 @@ The roles of its parts: heading | removed | added | changed | removed word | add
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import accumulate
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ...dsl.diagnostics import printable
 from .. import shapes
@@ -29,8 +31,7 @@ NARROW, BROAD, GAP = 12, 48, 3  # columns of a reason at least, of a shape and a
 LONGEST_TARGET, LONGEST_START = 20, 36  # columns of a target that others stand under, and of mark, id and target
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
+class _Page(Struct, frozen=True):
     """The widths of ids, targets and shapes, and the column at which texts end."""
 
     id: int

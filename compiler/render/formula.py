@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 SIZES = ("", r"\big", r"\Big", r"\bigg")
 
@@ -13,8 +15,7 @@ LOOSE, SUM, PRODUCT, UNARY, MATRIX, SCRIPTED, ATOM = range(7)
 AT_SUM, AT_PRODUCT, AT_COMMA, FURTHER = 0, 1, 2, 3
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A piece of a formula that stays whole, its width in letters; the lower its rank, the better a line breaks before it."""
 
     latex: str
@@ -22,8 +23,7 @@ class Part:
     rank: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Formula:
+class Formula(Struct, frozen=True):
     """Parts in a row. `tall`: the size of its brackets; `signed`: it begins with a minus; `open`: it ends in the operand of a sum sign."""
 
     parts: tuple[Part, ...]

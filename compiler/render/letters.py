@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ...dsl.diagnostics import printable
 
@@ -24,8 +25,7 @@ _TEXT = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Letters:
+class Letters(Struct, frozen=True):
     """A name as mathematics. `raised`: it has a superscript, beside which a power would not stand."""
 
     latex: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ...dsl.diagnostics import printable
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 WIDTH = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A piece of a row. `role`: heading | id | target | kept | aside, or none for plain text."""
 
     text: str

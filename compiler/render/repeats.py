@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from ..matching import form_of
 from ..plan import Line, Plan
@@ -23,8 +24,7 @@ ABSENT = "-"  # in the row of a copy whose lines do not speak of the name
 STRETCH = 4  # copies in even steps, of which the middle ones need no row
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(Struct, frozen=True):
     """Lines `start` to `stop` of a section, and what stands in them in place of each label."""
 
     start: int
@@ -32,8 +32,7 @@ class Copy:
     cells: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(Struct, frozen=True):
     """Lines `start` to `stop`, printed, and the copies of them that follow without a gap; the last may lack their end.
 
     `rows` are the copies to print; None stands for those between its neighbours, whose numbers go on in even steps.
@@ -52,8 +51,7 @@ class Repeat:
         return self.copies[-1].stop
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """What may come again: its target and text, the names in it in order, and all that must be equal of two that are copies."""
 
     target: str

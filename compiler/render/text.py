@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .. import shapes
 from ..footprint import Footprint
@@ -26,8 +28,7 @@ NOT_KEPT = "recomputed = not kept, and made again by the same line, to the same 
 AGAIN = "again = once more, with each row's names in place of the first's · --all prints every line"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """Where the columns of forward and gradient stand: ids, targets (of each section), shapes and what follows them."""
 
     numbers: int

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ...dsl.syntax import Arg, Binary, Call, Expr, Matrix, Name, Number, Slice, Subscript, Text, Unary
 from ..ops import TABLE
@@ -45,8 +47,7 @@ REDUCTIONS = {"sum", "mean", "max", "min", "logsumexp"}
 FENCES = {"abs": (r"\lvert ", r"\rvert "), "floor": (r"\lfloor ", r"\rfloor ")}
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """What is known of the names in a text: their shapes, and of which value each gradient is (`dz2`: `z2`)."""
 
     shapes: Mapping[str, Shape]
