@@ -1,5 +1,5 @@
 """`python -m mlpc`."""
 
-from .cli.main import main
+from .cli.main import process
 
-raise SystemExit(main())
+process()

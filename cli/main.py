@@ -6,10 +6,12 @@ What a command needs is imported when it runs, so that `mlpc --help` and `mlpc -
 from __future__ import annotations
 
 import argparse
+import atexit
 import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -21,6 +23,22 @@ from .signals import abandon
 
 # 3, when the loss is not finite, and 2, of an option's value, come with the error
 OK, FAULT, USAGE, BUG, FAILED_IO, INTERRUPTED, TERMINATED = 0, 1, 2, 70, 74, 130, 143
+
+
+def process() -> NoReturn:
+    """`mlpc` as a process of its own: the command of its arguments, and its exit status.
+
+    Python would take every module and value apart before it leaves, which took 20 ms of 400: the system takes the memory back at once.
+    What is to come before that comes here too. Where a thread is left, which is waited for, or a debugger or profiler looks on, Python ends as ever.
+    """
+    status = main()
+    if threading.active_count() > 1 or sys.gettrace() is not None or sys.getprofile() is not None:
+        sys.exit(status)
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # one that was closed before we came is None
+            stream.flush()
+    os._exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -430,3 +430,18 @@ def test_a_table_in_place_of_a_model(ask) -> None:
     assert (status, out) == (1, "")
     assert "error[E0502]" in err and "data/IRIS.csv is a table, and the model was needed that reads it" in err
     assert "hint: mlpc new data/IRIS.csv --target COLUMN  writes one" in err
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--version"], 0), (["run"], 2), (["plan", "there-is-none.mlp"], 1)])
+@pytest.mark.parametrize("left", ["", "threading.Thread(target=lambda: (time.sleep(0.3), print('done'))).start(); "])
+def test_a_process_does_what_is_left_to_do_and_ends_with_the_status(words, status, left) -> None:
+    code = f"import atexit, threading, time; from mlpc.cli.main import process; atexit.register(print, 'registered'); {left}process()"
+    found = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+    assert found.returncode == status
+    assert found.stdout.split()[-2 if left else -1 :] == [*(["done"] if left else []), "registered"]
+
+
+def test_a_profiler_has_the_last_word() -> None:
+    found = subprocess.run([sys.executable, "-m", "cProfile", "-m", "mlpc", "--version"], capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "function calls" in found.stdout

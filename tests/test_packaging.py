@@ -88,7 +88,7 @@ def test_every_module_imports_from_an_installed_copy(clean: Path, unpacked: Path
 
 def test_the_program_of_the_wheel_is_mlpc(unpacked: Path) -> None:
     entry_points = next(unpacked.glob("mlpc-*.dist-info/entry_points.txt")).read_text(encoding="utf-8")
-    assert re.search(r"^mlpc = mlpc\.cli\.main:main$", entry_points, re.MULTILINE)
+    assert re.search(r"^mlpc = mlpc\.cli\.main:process$", entry_points, re.MULTILINE)
     assert "[pygments.lexers]\nmlpc = mlpc.editors.pygments_lexer:MlpLexer\n" in entry_points
 
 
