@@ -18,11 +18,12 @@ from lark.lexer import TerminalDef
 
 from .build import Builder
 from .lexing import Newlines
+from .scanning import OneScanner
 
 GRAMMAR = Path(__file__).parent / "grammar.lark"
 TABLES = Path(__file__).parent / "tables.json"
 SHIFT = 0  # how Lark writes the action down; 1 is a reduction
-GIVEN = ("postlex", "transformer")  # options that are objects, and given again
+GIVEN = ("postlex", "transformer", "_plugins")  # options that are objects, and given again
 
 
 def shipped() -> Lark:
@@ -38,7 +39,9 @@ def shipped() -> Lark:
     states = {i: {token: (action, to) for token, action, to in row} for i, row in enumerate(found["states"])}
     data["parser"]["parser"] |= {"tokens": dict(enumerate(found["tokens"])), "states": states}
     # what Lark's own standalone parsers begin with
-    return Lark._load_from_dict(data, memo, postlex=Newlines(), transformer=Builder())  # pyright: ignore[reportPrivateUsage]
+    return Lark._load_from_dict(  # pyright: ignore[reportPrivateUsage]
+        data, memo, postlex=Newlines(), transformer=Builder(), _plugins={"ContextualLexer": OneScanner}
+    )
 
 
 def build(grammar: str) -> Lark:
