@@ -85,7 +85,7 @@ def where(condition: Array, a: Array, b: Array, out: Array) -> Array:
 
 def argmax(x: Array, out: Array) -> Array:
     """The index of the first largest entry of each row."""
-    out[...] = np.argmax(x, axis=-1, keepdims=True)
+    out[...] = x.argmax(axis=-1, keepdims=True)
     return out
 
 

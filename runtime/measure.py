@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Measures:
         names = [evaluation.values[r].name for r in evaluation.inputs]
         self.data = {split: {name: values[name] for name in names} for split, values in data.items()}
         self.rows = {split: rows_of(values) for split, values in data.items()}
+        self.there = {split: whole(values) for split, values in self.data.items()}  # once: there are hundreds of epochs
         self.measure = Measure(evaluation, arrays, max(self.rows.values(), default=0))
         for rows in sorted(self.rows.values(), reverse=True):  # the largest first: they run one by one, in its memory
             self.measure.prepare(rows)
@@ -47,7 +48,8 @@ class Measures:
         losses: Losses = {}
         metrics: Metrics = {}
         for split, values in self.data.items():
-            with closing(pieces(values, self.rows[split])) as parts:
+            there, rows = self.there[split], self.rows[split]
+            with nullcontext([(rows, there)]) if there is not None else closing(pieces(values, rows)) as parts:
                 losses[split], metrics[split] = self.measure.run(parts, between)
         return losses, metrics
 

@@ -110,7 +110,10 @@ def history(folder: Path, columns: tuple[str, ...], before: tuple[Entry, ...] | 
         return [found.get(name, "") for name in columns]
 
     def line(entry: Entry) -> str:
-        return encoder.encode(plain(entry)) + "\n"
+        try:
+            return encoder.encode(entry) + "\n"
+        except ValueError:  # a number is not finite
+            return encoder.encode(plain(entry)) + "\n"
 
     head = io.StringIO()
     csv.writer(head, lineterminator="\n").writerows([columns, *map(row, before or ())])
