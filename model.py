@@ -28,9 +28,10 @@ from .runtime.progress import Snapshot
 from .runtime.train import OnEpoch, OnStep, train
 
 if TYPE_CHECKING:  # what a training does not need is imported by the methods that do
+    import networkx as nx
+
     from .compiler.derivation import Derivation
     from .compiler.difference import Difference
-    from .compiler.graph import Graph
     from .compiler.trace import Trace
     from .runtime.checkpoint import Checkpoints
     from .runtime.gradcheck import Report
@@ -49,13 +50,13 @@ class Model(Shown, Struct, frozen=True, eq=False):
     overrides: tuple[str, ...] = ()
 
     @property
-    def graph(self) -> Graph:
-        """The user's values as a `networkx.MultiDiGraph`, made anew each time for a model whose plan came from the cache."""
+    def graph(self) -> nx.MultiDiGraph[str]:
+        """The user's values as a `networkx.MultiDiGraph`, made anew each time."""
         if self.compilation.graph is not None:
-            return self.compilation.graph
+            return self.compilation.graph.networkx()
         from .compiler.pipeline import user_graph
 
-        return user_graph(self.program, self.dataset.schema)
+        return user_graph(self.program, self.dataset.schema).networkx()
 
     @property
     def plan(self) -> Plan:

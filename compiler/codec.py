@@ -30,7 +30,7 @@ CLASSES: dict[str, type[Struct]] = {
 } | {"Diagnostic": Diagnostic}
 NAMES = {
     "Diagnostic": Diagnostic,
-    "Graph": types.NoneType,
+    "Uses": types.NoneType,
     "Row": object,
     "Shown": object,
 }  # in annotations, and known to the type checker alone

@@ -11,7 +11,7 @@ from .plan import Plan
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from .graph import Graph
+    from .uses import Uses
 
 
 class Known(Struct, frozen=True):
@@ -39,4 +39,4 @@ class Compilation(Struct, frozen=True):
     names: tuple[Known, ...]
     numbers: tuple[tuple[str, str, str], ...]
     better: tuple[tuple[str, bool | None], ...]
-    graph: Graph | None = None
+    graph: Uses | None = None

@@ -17,7 +17,6 @@ from .autodiff import Adjoint, facts_used, gradients
 from .cotangents import CHOICE, FACTOR, MECHANISMS, SCALARS
 from .definitions import Library
 from .derivation import CHAIN, DEFINITION, HOW, KNOWN, SHARED, WORDS, WRITTEN, Derivation, Rewriting, source_line, through
-from .graph import Graph
 from .ir import Node, Rule
 from .lower import Lowering
 from .notation import Notation
@@ -32,6 +31,7 @@ from .statements import lower
 from .survey import survey
 from .undisturbed import undisturbed
 from .updates import Update, arguments, lower_update
+from .uses import Uses
 
 READING = ("fold", "chosen", "same_shape")  # a size, and the side of a `where` that is built, are settled as a model is read
 FIRST = (
@@ -56,7 +56,7 @@ def derive(program: Program, schema: Schema) -> tuple[Plan, dict[str, Derivation
         return derivations(program, schema, known.lib, known.graph, known.settings.scheduled(schema.train_rows))
 
 
-def derivations(program: Program, schema: Schema, lib: Library, graph: Graph, settings: Settings) -> tuple[Plan, dict[str, Derivation]]:
+def derivations(program: Program, schema: Schema, lib: Library, graph: Uses, settings: Settings) -> tuple[Plan, dict[str, Derivation]]:
     """The training plan and, by id, the derivation of each of its lines."""
 
     def lowered(rules: Mapping[str, Sequence[Rule]]) -> Lowering:

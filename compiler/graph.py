@@ -2,34 +2,28 @@
 
 Nodes are names (data values, params and values of the model, `loss`, report items) with `kind`, `span` and `statement`;
 an edge u -> v stands for each place where v's text reads u, with its `position` from the left, so `x * x` has two.
-Order, cycles, unused values and reachability are asked of networkx.
+Circles are asked of networkx, which is given the same graph, with the same names and attributes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean, nearest
 from ..dsl.syntax import Arg, Assign, Call, Check, Expr, Member, Name, Param, Prime, Program, Span, State, Text, walk
 from .definitions import Library, applied_faults, expressions, taken, value_names
+from .uses import Uses
 from .vocabulary import BUILTINS, RESERVED
 
-if TYPE_CHECKING:  # it is imported where a graph is made or asked: a plan from the cache needs none
-    import networkx as nx
-
-Graph: TypeAlias = "nx.MultiDiGraph[str]"
 SIZES = ("cols", "rows", "classes", "counts")  # they ask for a size, and read no number
 GROUPS = ("weights", "params")
 
 
-def build(program: Program, lib: Library) -> tuple[Graph, list[Diagnostic]]:
+def build(program: Program, lib: Library) -> tuple[Uses, list[Diagnostic]]:
     """The graph, and the faults of its names. A statement with a fault is marked `broken`, so that others can go on."""
-    import networkx as nx
-
-    graph: Graph = nx.MultiDiGraph()
+    graph = Uses()
     faults: list[Diagnostic] = []
     known: dict[str, Span] = {}
 
@@ -59,7 +53,7 @@ def build(program: Program, lib: Library) -> tuple[Graph, list[Diagnostic]]:
             if isinstance(s, State) and f"{s.name.id}'" not in known and graph.nodes.get(s.name.id, {}).get("statement") is s:
                 faults.append(Diagnostic("E0209", s.name.span, f"state `{s.name.id}` never changes", f"add a line  {s.name.id}' = ..."))
     values = dict(known)
-    seen = {n for n, d in graph.nodes(data=True) if d["kind"] == "data"}
+    seen = {n for n, d in graph.nodes.items() if d["kind"] == "data"}
     for name in list(graph.nodes):
         attributes = graph.nodes[name]
         if attributes["kind"] != "data":
@@ -113,7 +107,7 @@ def _missing(program: Program) -> list[Diagnostic]:
     return faults
 
 
-def _others(program: Program, graph: Graph, values: dict[str, Span], lib: Library) -> list[Diagnostic]:
+def _others(program: Program, graph: Uses, values: dict[str, Span], lib: Library) -> list[Diagnostic]:
     """The faults of the model's statements that give no value."""
     faults: list[Diagnostic] = []
     for s in program.model.body if program.model else ():
@@ -124,28 +118,26 @@ def _others(program: Program, graph: Graph, values: dict[str, Span], lib: Librar
     return faults
 
 
-def targets(graph: Graph) -> frozenset[str]:
+def targets(graph: Uses) -> frozenset[str]:
     """The data values that the loss or the report reads and the model doesn't; to ask for their size is not to read them."""
     found: list[str] = []
-    for name in (n for n, d in graph.nodes(data=True) if d["kind"] == "data"):
-        kinds = {graph.nodes[r]["kind"] for _, r, edge in graph.out_edges(name, data=True) if not edge["size_only"]}
+    for name in (n for n, d in graph.nodes.items() if d["kind"] == "data"):
+        kinds = {graph.nodes[r]["kind"] for r, edge in graph.out_of(name) if not edge["size_only"]}
         if kinds and kinds <= {"loss", "report"}:
             found.append(name)
     return frozenset(found)
 
 
-def unused(graph: Graph, program: Program) -> list[str]:
+def unused(graph: Uses, program: Program) -> list[str]:
     """The values that neither the loss, the output nor the report can feel, in the order written."""
-    import networkx as nx
-
-    roots = [n for n, d in graph.nodes(data=True) if d["kind"] in {"loss", "report", "prime"}]
+    roots = [n for n, d in graph.nodes.items() if d["kind"] in {"loss", "report", "prime"}]
     output = output_name(program)
-    roots += [output] if output in graph else []
-    used = set(roots).union(*(nx.ancestors(graph, r) for r in roots))
-    return [n for n, d in graph.nodes(data=True) if n not in used and d["kind"] in {"data", "value", "param"}]
+    roots += [output] if output is not None and output in graph else []
+    used = graph.behind(roots)
+    return [n for n, d in graph.nodes.items() if n not in used and d["kind"] in {"data", "value", "param"}]
 
 
-def _read(graph: Graph, reader: str, exprs: Iterable[Expr], seen: set[str], values: dict[str, Span], lib: Library) -> list[Diagnostic]:
+def _read(graph: Uses, reader: str, exprs: Iterable[Expr], seen: set[str], values: dict[str, Span], lib: Library) -> list[Diagnostic]:
     """Adds an edge for every value that the expressions read; gives the faults of the names that they can't."""
     faults: list[Diagnostic] = []
     missing: list[str] = []
@@ -180,7 +172,7 @@ def _read(graph: Graph, reader: str, exprs: Iterable[Expr], seen: set[str], valu
     return faults
 
 
-def _member(e: Member, graph: Graph) -> Diagnostic | None:
+def _member(e: Member, graph: Uses) -> Diagnostic | None:
     """The fault of `deep.weights`, if it has one."""
     owner, last = e.parts[0], e.parts[-1]
     if graph.nodes[owner.id]["kind"] != "value":
@@ -195,8 +187,8 @@ def _member(e: Member, graph: Graph) -> Diagnostic | None:
     return None
 
 
-def _unknown(name: Name, above: Iterable[str], lib: Library, graph: Graph) -> Diagnostic:
-    has_file = any(isinstance(e, Text) for _, d in graph.nodes(data=True) if d["kind"] == "data" for e in walk(d["statement"].value))
+def _unknown(name: Name, above: Iterable[str], lib: Library, graph: Uses) -> Diagnostic:
+    has_file = any(isinstance(e, Text) for d in graph.nodes.values() if d["kind"] == "data" for e in walk(d["statement"].value))
     if name.id not in above and (lib.find(name.id) or name.id in BUILTINS):
         return Diagnostic("E0235", name.span, f"`{name.id}` is a function, and a value is needed", f"call it: {name.id}(...)")
     if name.id.endswith("'"):
@@ -206,7 +198,7 @@ def _unknown(name: Name, above: Iterable[str], lib: Library, graph: Graph) -> Di
     if name.id == "loss":
         return Diagnostic("E0201", name.span, "the loss is no value of the model", "it is measured on every split as it is: leave this out")
     hint = did_you_mean(name.id, above, RESERVED)
-    kinds = [d["kind"] for _, d in graph.nodes(data=True)]
+    kinds = [d["kind"] for d in graph.nodes.values()]
     if not hint.startswith("did") and "data" not in kinds:
         hint = "the file has no data: data { x = [[1, 2], [3, 4]] }"
     elif not hint.startswith("did") and has_file:
@@ -214,23 +206,26 @@ def _unknown(name: Name, above: Iterable[str], lib: Library, graph: Graph) -> Di
     return Diagnostic("E0201", name.span, f"there is no value `{name.id}` here", hint)
 
 
-def _cycles(graph: Graph) -> list[Diagnostic]:
+def _cycles(graph: Uses) -> list[Diagnostic]:
     """A value read above its line: part of a cycle, or just too early."""
+    if not any(edge["late"] for *_, edge in graph.edges):  # so the values stand in an order in which they can be computed
+        return []
     import networkx as nx
 
     faults: list[Diagnostic] = []
     circular: set[str] = set()
-    for component in sorted(nx.strongly_connected_components(graph), key=lambda c: min(graph.nodes[n]["span"].start for n in c)):
+    whole = graph.networkx()
+    for component in sorted(nx.strongly_connected_components(whole), key=lambda c: min(graph.nodes[n]["span"].start for n in c)):
         first = min(component, key=lambda n: graph.nodes[n]["span"].start)
-        if len(component) > 1 or graph.has_edge(first, first):
-            cycle = [u for u, *_ in nx.find_cycle(graph.subgraph(component), first)]
+        if len(component) > 1 or whole.has_edge(first, first):
+            cycle = [u for u, *_ in nx.find_cycle(whole.subgraph(component), first)]
             start = cycle.index(first) if first in cycle else 0
             path = cycle[start:] + cycle[:start]
             text = " -> ".join(f"`{n}` (line {graph.nodes[n]['span'].line})" for n in (*path, path[0]))
             hint = "compute one of them from values above it" if len(component) > 1 else f"read another value, or call this one {first}2"
             faults.append(Diagnostic("E0204", graph.nodes[first]["span"], f"{text}: no value can be computed from itself", hint))
             circular |= component
-    for u, v, edge in graph.edges(data=True):
+    for u, v, edge in whole.edges(data=True):
         if edge["late"] and not (u in circular and v in circular):
             line = graph.nodes[u]["span"].line
             faults.append(Diagnostic("E0202", edge["span"], f"`{u}` is assigned on line {line}, below this use", "move that line up"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files
 
-import networkx as nx
 from msgspec.structs import replace
 
 from ..dsl.diagnostics import Diagnostic, MlpcError, did_you_mean
@@ -102,14 +102,11 @@ def _collect(
         faults.extend(problems)
         if not problems:
             by_name[d.name.id] = d
-    calls = nx.DiGraph()
-    for name, d in by_name.items():
-        calls.add_node(name)
-        calls.add_edges_from((name, c.id) for c in _called(d) if c.id in by_name)
+    calls = {name: [c.id for c in _called(d) if c.id in by_name] for name, d in by_name.items()}
     circular: set[str] = set()
     unusable = {d.name.id for d in definitions if d.name.id not in by_name or by_name[d.name.id] is not d}
     order = {name: i for i, name in enumerate(by_name)}
-    for circle in sorted(nx.simple_cycles(calls), key=lambda c: min(order[n] for n in c)):
+    for circle in sorted(_circles(calls), key=lambda c: min(order[n] for n in c)):
         start = min(range(len(circle)), key=lambda i: order[circle[i]])
         path = circle[start:] + circle[:start]
         round_trip = " calls ".join(f"`{n}`" for n in (*path, path[0]))
@@ -121,11 +118,26 @@ def _collect(
     def known(name: str) -> Mapping[str, str] | None:
         return kinds[name] if name in kinds else std[name].kinds if name in std else None
 
-    calls.remove_nodes_from(circular)
-    for name in reversed(list(nx.topological_sort(calls))):  # callees first
+    sound = {name: [c for c in called if c not in circular] for name, called in calls.items() if name not in circular}
+    for name in TopologicalSorter(sound).static_order():  # callees first
         _infer_kinds(by_name[name], kinds[name], known)
     made = {n: Function(n, d.kind, home, functools.partial(_given, d, kinds[n])) for n, d in by_name.items()}
     return made, faults, circular | unusable
+
+
+def _circles(calls: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Definitions that call each other in a circle. networkx, which takes long to import, is asked where there is one."""
+    try:
+        TopologicalSorter(calls).prepare()
+    except CycleError:
+        import networkx as nx
+
+        graph = nx.DiGraph()
+        for name, called in calls.items():
+            graph.add_node(name)
+            graph.add_edges_from((name, c) for c in called)
+        return list(nx.simple_cycles(graph))
+    return []
 
 
 def _given(d: Definition, kinds: Mapping[str, str]) -> tuple[Definition, Mapping[str, str]]:

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 from ..dsl.diagnostics import Diagnostic
 from ..dsl.syntax import Program
-from .graph import Graph, output_name, targets, unused
+from .graph import output_name, targets, unused
 from .ir import Node, ancestors
 from .lower import Lowering
 from .plan import Plan
+from .uses import Uses
 
 WARNING = "warning"
 
 
-def lints(program: Program, graph: Graph, low: Lowering, plan: Plan) -> Iterator[Diagnostic]:
+def lints(program: Program, graph: Uses, low: Lowering, plan: Plan) -> Iterator[Diagnostic]:
     """All warnings of a program, as lowered for training."""
     yield from _unused(program, graph)
     yield from _without_gradient(graph, plan)
@@ -22,13 +23,13 @@ def lints(program: Program, graph: Graph, low: Lowering, plan: Plan) -> Iterator
     yield from _output_never_negative(program, graph, low)
 
 
-def _unused(program: Program, graph: Graph) -> Iterator[Diagnostic]:
+def _unused(program: Program, graph: Uses) -> Iterator[Diagnostic]:
     for name in unused(graph, program):
         if graph.nodes[name]["kind"] != "param":
             yield Diagnostic("W0101", graph.nodes[name]["span"], f"nothing uses `{name}`", "remove it, or read it in the loss", WARNING)
 
 
-def _without_gradient(graph: Graph, plan: Plan) -> Iterator[Diagnostic]:
+def _without_gradient(graph: Uses, plan: Plan) -> Iterator[Diagnostic]:
     idle = {line.value for line in plan.gradient if line.by == "the loss does not depend on it"}
     for p in plan.params:
         if p.gradient in idle:
@@ -36,9 +37,9 @@ def _without_gradient(graph: Graph, plan: Plan) -> Iterator[Diagnostic]:
             yield Diagnostic("W0102", span, f"the loss does not depend on the param `{p.name}`: it will not train", "", WARNING)
 
 
-def _softmax_twice(graph: Graph, low: Lowering) -> Iterator[Diagnostic]:
+def _softmax_twice(graph: Uses, low: Lowering) -> Iterator[Diagnostic]:
     """At the first statement that has it."""
-    found = [(name, d["span"], node) for name, d in graph.nodes(data=True) if isinstance(node := low.values.get(name), Node)]
+    found = [(name, d["span"], node) for name, d in graph.nodes.items() if isinstance(node := low.values.get(name), Node)]
     twice = [n for n in ancestors(node for _, _, node in found) if n.op in {"softmax", "log_softmax"} and n.args[0].op == "softmax"]
     if not twice:
         return
@@ -51,7 +52,7 @@ def _softmax_twice(graph: Graph, low: Lowering) -> Iterator[Diagnostic]:
         return
 
 
-def _output_never_negative(program: Program, graph: Graph, low: Lowering) -> Iterator[Diagnostic]:
+def _output_never_negative(program: Program, graph: Uses, low: Lowering) -> Iterator[Diagnostic]:
     """The output is max(z, 0), and a target may be negative."""
     name = output_name(program)
     output = low.values.get(name) if name else None

@@ -7,7 +7,7 @@ from ..dsl.syntax import Program
 from . import verify
 from .assembly import evaluation_plan, prediction_plan, training_plan
 from .compilation import Compilation, Known
-from .graph import Graph, report_items, targets
+from .graph import report_items, targets
 from .ir import Node, Rules
 from .lints import lints
 from .lower import Lowering
@@ -20,6 +20,7 @@ from .statements import lower
 from .stopping import direction, unwatchable
 from .survey import Survey, survey, told
 from .undisturbed import undisturbed
+from .uses import Uses
 
 
 def compile(program: Program, schema: Schema, rules: Rules = RULES, known: Survey | None = None) -> Compilation:
@@ -62,7 +63,7 @@ def compile_prediction(program: Program, schema: Schema, value: str | None = Non
         return plan
 
 
-def user_graph(program: Program, schema: Schema) -> Graph:
+def user_graph(program: Program, schema: Schema) -> Uses:
     """The graph of a program that compiles for this schema, with shapes and facts."""
     with undisturbed():
         known = survey(program)
@@ -79,20 +80,18 @@ def enough_rows(low: Lowering, settings: Settings, schema: Schema) -> None:
         raise fault("E0409", low.several_rows, message, "choose a batch that leaves no row alone, or  batch = all")
 
 
-def annotate(graph: Graph, low: Lowering) -> None:
+def annotate(graph: Uses, low: Lowering) -> None:
     """Puts shape and facts on the nodes of the user's graph."""
-    for name, attributes in graph.nodes(data=True):
+    for name, attributes in graph.nodes.items():
         node = low.values.get(name)
         if isinstance(node, Node):
             attributes["shape"], attributes["facts"] = node.shape, node.facts.names()
 
 
-def names(graph: Graph) -> tuple[Known, ...]:
+def names(graph: Uses) -> tuple[Known, ...]:
     """What is known of each name of an annotated graph."""
     aims = targets(graph)
     return tuple(
-        Known(
-            name, d["kind"], d.get("facts", ()), name in aims, any(not edge["size_only"] for *_, edge in graph.out_edges(name, data=True))
-        )
-        for name, d in graph.nodes(data=True)
+        Known(name, d["kind"], d.get("facts", ()), name in aims, any(not edge["size_only"] for _, edge in graph.out_of(name)))
+        for name, d in graph.nodes.items()
     )

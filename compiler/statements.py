@@ -6,7 +6,7 @@ from ..dsl.diagnostics import Diagnostic, MlpcError, fault
 from ..dsl.syntax import Arg, Assign, Check, Param, Prime, Program, State
 from . import shapes
 from .definitions import Library, value_names
-from .graph import Graph, output_name
+from .graph import output_name
 from .instances import Frame, Instance
 from .ir import Interner, Node, Rules, ancestors
 from .lower import Lowering
@@ -15,23 +15,22 @@ from .simplify import RULES
 from .survey import checked
 from .unfold import call
 from .units import in_own_units
+from .uses import Uses
 
 
 def lower(
-    program: Program, schema: Schema, lib: Library, graph: Graph, faults: list[Diagnostic], *, training: bool, rules: Rules = RULES
+    program: Program, schema: Schema, lib: Library, graph: Uses, faults: list[Diagnostic], *, training: bool, rules: Rules = RULES
 ) -> Lowering:
     """The statements of the model, the loss and the report as nodes; the faults of each are collected."""
     low = Lowering(Interner(rules), lib, schema, training)
     low.inputs()
-    lost: set[str] = {n for n, d in graph.nodes(data=True) if d["broken"]}
-    lost |= {n for n, d in graph.nodes(data=True) if d["kind"] == "data" and n not in low.values}
+    lost: set[str] = {n for n, d in graph.nodes.items() if d["broken"]}
+    lost |= {n for n, d in graph.nodes.items() if d["kind"] == "data" and n not in low.values}
     body = program.model.body if program.model else ()
     statements: list[tuple[str, Assign | Param | State | Prime | Arg | Check]] = [("", s) for s in body if isinstance(s, Check)]
     statements += [(s.name.id + "'" * isinstance(s, Prime), s) for s in body if isinstance(s, (Assign, Param, State, Prime))]
     statements.sort(key=lambda pair: pair[1].span.start)
-    statements += [
-        (n, d["statement"]) for n, d in graph.nodes(data=True) if d["kind"] == "loss" or (d["kind"] == "report" and not training)
-    ]
+    statements += [(n, d["statement"]) for n, d in graph.nodes.items() if d["kind"] == "loss" or (d["kind"] == "report" and not training)]
     for name, statement in statements:
         if isinstance(statement, Check):
             if all(n.id in low.values for n in value_names(statement.call, lib)):
@@ -39,7 +38,7 @@ def lower(
             continue
         if name not in graph or graph.nodes[name]["statement"] is not statement:
             continue  # assigned twice: told already
-        if name in lost or any(u in lost for u in graph.predecessors(name)):
+        if name in lost or any(u in lost for u, _ in graph.into(name)):
             lost.add(name)
             continue
         try:

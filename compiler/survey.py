@@ -10,7 +10,7 @@ from msgspec import Struct
 from ..dsl.diagnostics import Diagnostic, MlpcError
 from ..dsl.syntax import Program
 from .definitions import Library
-from .graph import Graph, build
+from .graph import build
 from .ir import Interner
 from .library import collect
 from .lower import Lowering
@@ -19,6 +19,7 @@ from .schema import Schema
 from .settings import Settings
 from .simplify import RULES
 from .updates import lower_update
+from .uses import Uses
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ class Survey(Struct, frozen=True, eq=False):
     """`settings` is None if they are at fault; `faults` are in no order."""
 
     lib: Library
-    graph: Graph
+    graph: Uses
     settings: Settings | None
     faults: tuple[Diagnostic, ...]
 

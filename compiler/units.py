@@ -11,17 +11,17 @@ from fractions import Fraction
 
 from ..dsl.diagnostics import fault
 from ..dsl.syntax import Arg
-from .graph import Graph
 from .instances import Meaning
 from .ir import Node
 from .lower import Lowering
 from .schema import DataValue, Undo
+from .uses import Uses
 
 
-def in_own_units(low: Lowering, graph: Graph, name: str, item: Arg, output: str | None) -> Mapping[str, Meaning]:
+def in_own_units(low: Lowering, graph: Uses, name: str, item: Arg, output: str | None) -> Mapping[str, Meaning]:
     """What names mean in a report item. E0235 where several values may predict its target."""
     transformed = {v.name: v for v in low.schema.values if v.undo}
-    read = dict.fromkeys(u for u, _, edge in graph.in_edges(name, data=True) if not edge["size_only"])
+    read = dict.fromkeys(u for u, edge in graph.into(name) if not edge["size_only"])
     values = [u for u in read if graph.nodes[u]["kind"] == "value"]
     targets = [transformed[u] for u in read if u in transformed]
     if not targets:  # the output by itself: with one target as wide, its units are known

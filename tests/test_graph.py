@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import networkx as nx
+import pytest
 
 import mlpc
+from mlpc.compiler.uses import Uses
 
 TEXT = """data {
   x = [[1, 2], [3, 4], [5, 7]]
@@ -62,3 +66,24 @@ def test_two_names_of_one_value_are_two_nodes():
     graph = mlpc.loads(TEXT.replace("  idle = h + 1", "  g = h\n  r = g")).graph
     assert list(graph.successors("h")) == ["q", "g"]
     assert list(graph.successors("g")) == ["r"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_behind_a_value_is_what_networkx_says(seed) -> None:
+    rng = random.Random(seed)
+    uses = Uses()
+    for name in "abcdefgh":
+        uses.add_node(name, kind="value")
+    for position in range(rng.randrange(16)):  # in circles too, and twice
+        uses.add_edge(rng.choice("abcdefgh"), rng.choice("abcdefgh"), position=position)
+    graph = uses.networkx()
+    assert [(u, v, d["position"]) for u, v, d in uses.edges] == sorted(graph.edges(data="position"), key=lambda edge: edge[2])
+    for name in "abcdefgh":
+        assert uses.behind([name]) == nx.ancestors(graph, name) | {name}
+        assert [*uses.into(name)] == [(u, d) for u, _, d in sorted(graph.in_edges(name, data=True), key=lambda edge: edge[2]["position"])]
+        assert [*uses.out_of(name)] == [
+            (v, d) for _, v, d in sorted(graph.out_edges(name, data=True), key=lambda edge: edge[2]["position"])
+        ]
+    copied = uses.copy()
+    copied.nodes["a"]["kind"] = "data"
+    assert (uses.nodes["a"]["kind"], copied.edges) == ("value", uses.edges)

@@ -26,7 +26,7 @@ LIBRARIES = {  # every dependency, and the only places that may import it
     "pygments": ("editors/pygments_lexer",),
     "matplotlib": ("report/pictures.py",),  # an extra
     "msgspec": ("",),  # what every value is made of
-    "networkx": ("compiler/", "__init__.py"),
+    "networkx": ("compiler/", "__init__.py", "model.py"),  # the model only for a type
     "numpy": (
         "runtime/",
         "pages/",
