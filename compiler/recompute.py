@@ -9,6 +9,7 @@ a bit changes. A draw is replayed from where its stream stood (`runtime/kernel`)
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import accumulate, chain, islice, pairwise
@@ -37,7 +38,8 @@ def recomputed(
     `values` gets the registers of what is computed again; `size` are the bytes of a shape, `own` the registers that have memory
     elsewhere, `after` those that are read when the gradient is done. `least` bytes are taken later in any case.
     """
-    sizes = {v.id: 0 if v.id in own else size(v.shape) for v in values}
+    elsewhere = frozenset(own)
+    sizes = {v.id: 0 if v.id in elsewhere else size(v.shape) for v in values}
     fixed = {*after, *(line.value for line in forward if not line.shape)}  # a number costs nothing
     again, swept = _orders(forward, gradient, fixed), _candidates(forward, gradient, sizes, after)
 
@@ -207,7 +209,7 @@ def _cuts(forward: Sequence[Line], gradient: Sequence[Line], sizes: Mapping[int,
             whole = sum(weights)
             for share, (weight, following) in zip(accumulate(weights), pairwise(weights), strict=False):
                 target, room = upto[-1] * share / whole, upto[-1] * min(weight, following) / whole / 2
-                near = [i for i, bytes_ in enumerate(upto[:-1]) if abs(bytes_ - target) <= room]
+                near = range(bisect_left(upto, target - room), min(bisect_right(upto, target + room), len(upto) - 1))
                 if near:
                     cuts.append(1 + min(near, key=lambda i: (crossed[i], abs(upto[i] - target))))
             if cuts:
