@@ -99,6 +99,11 @@ def killed(kills: int, rng: random.Random, expected: list[bytes], *more: str) ->
         while True:
             process = begin(*argv)
             wait_for(process, "epochs")  # the page that is printed before the first step
+            while not [
+                *Path(f"k{run}").rglob("settings.json")
+            ]:  # of folds before the first is begun: until then there is nothing to resume
+                assert process.poll() is None, ended(process)
+                time.sleep(0.001)
             if done < kills:
                 time.sleep(rng.random() * 0.5)
                 process.kill()
