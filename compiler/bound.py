@@ -16,6 +16,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from .kernels import to_the
+
 Array = NDArray[Any]
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 Sizes = tuple[int, ...]
@@ -102,9 +104,9 @@ def _max_lent(shapes: Sequence[Sizes], attrs: Mapping[str, Any], itemsize: int) 
 
 
 def _power(x: Array, n: Array, out: Array) -> Sequence[Call] | None:
-    """A square, if the exponent will always be 2. Of numbers `float_power`: `power` has other bits for x^2 and x^0.5 if the exponent is one for all."""
+    """A square, if the exponent will always be 2; of numbers their power without the way to it."""
     if not x.ndim and not n.ndim:
-        return [(np.float_power if x.dtype == np.float64 else np.power, (x, n, out))]
+        return [(to_the(x, n), (x, n, out))]
     return [(np.square, (x, out))] if not n.ndim and not n.flags.writeable and n == 2 else None
 
 

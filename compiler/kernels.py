@@ -186,10 +186,16 @@ def sum_over(x: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Array:
 
 
 def power(x: Array, n: Array, out: Array) -> Array:
-    """x to the n-th; the square of an array is a product, and of numbers it is the C library's, which has the same bits for one and for many."""
-    if not n.ndim and (n == 2 if x.ndim else x.dtype == np.float64):
-        return np.square(x, out=out) if x.ndim else np.float_power(x, n, out=out)
-    return np.power(x, n, out=out)
+    """x to the n-th; the square of an array is a product."""
+    return np.square(x, out=out) if x.ndim and not n.ndim and n == 2 else to_the(x, n)(x, n, out=out)
+
+
+def to_the(x: Array, n: Array) -> np.ufunc:
+    """What raises x to the n-th; of float64 numbers what has the same bits for one and for many.
+
+    That is the C library's. `power` has ways of its own to x^2 and x^0.5 if the exponent is one for all.
+    """
+    return np.float_power if not x.ndim and not n.ndim and x.dtype == np.float64 else np.power
 
 
 def max_over(x: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Array:

@@ -105,11 +105,7 @@ class Registers:
         text, needs = self.notation.right_side(root)
         value = local[root]
         self.of[root] = value
-        note = (
-            self._note(inner, text, source or (self._as_written(root, inner) if section == "update" else ""))
-            if section != "gradient"
-            else ""
-        )
+        note = self._note(root, inner, section, text, source) if section != "gradient" else ""
         return Line(
             "",
             section,
@@ -126,7 +122,7 @@ class Registers:
             note=note,
         )
 
-    def _note(self, inner: Sequence[Node], text: str, source: str) -> str:
+    def _note(self, root: Node, inner: Sequence[Node], section: str, text: str, source: str) -> str:
         """The user's words, where what runs is not what they say: a rewrite crossed them."""
         told: list[str] = []
         for node in inner:
@@ -135,13 +131,11 @@ class Registers:
                 told.extend(STATEMENTS[r] for r in rules)
         if not told:
             return ""
+        if section == "update":  # whose text speaks of other names: the line as it was before its rewrites
+            drafts = {node: draft for node, (_, draft) in root.ir.drafts.items()}
+            source = Notation(self.names, {}, drafts).right_side(root)[0]
         note = source or "; ".join(dict.fromkeys(told))
         return "" if note == text else note
-
-    def _as_written(self, root: Node, inner: Sequence[Node]) -> str:
-        """The right side of a line as it was before its rewrites."""
-        drafts = root.ir.drafts
-        return Notation(self.names, {}, {n: draft for n, (_, draft) in drafts.items()}).right_side(root)[0]
 
     def elements(self, shape: Shape) -> int:
         """The numbers of a value at the plan's batch."""
