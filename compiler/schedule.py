@@ -7,7 +7,7 @@ params' gradients that are complete with it, in order of declaration. The update
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .autodiff import Adjoint
 from .ir import Node, ancestors
@@ -28,9 +28,9 @@ def gradient_names(adjoints: Mapping[Node, Adjoint], names: Mapping[Node, str]) 
     return found
 
 
-def name_shared(needed: Sequence[Node], names: dict[Node, str]) -> None:
-    """Names the shared values that nobody named t1, t2, ... in the order in which they are computed."""
-    taken = set(names.values())
+def name_shared(needed: Sequence[Node], names: dict[Node, str], others: Iterable[str] = ()) -> None:
+    """Names the shared values that nobody named t1, t2, ... in the order in which they are computed; `others` have their names too."""
+    taken = {*names.values(), *others}
     n = 1
     for node in needed:
         if node in names:

@@ -33,7 +33,7 @@ def update_lines(
     names = {node: name for name, node in old.items()} | {update.dw: update.dw_name} | named | {n: f"{p}'" for n, p in primes.items()}
     common = shared(needed)
     between = [n for n in needed if n in common and n not in names]
-    name_shared(between, names)
+    name_shared(between, names, registers.names.values())  # those of the model too: t1 is one line of a plan
     lines_of = _in_order([*named, *primes, *between], _like(registers, names, low))
     names |= _at_once(lines_of, primes, old, _like(registers, names, low))
 

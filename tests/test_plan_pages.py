@@ -316,3 +316,12 @@ def test_comments_are_no_part_of_what_the_page_says(tmp_path, capsys):
     page = capsys.readouterr().out
     assert [word for word in ("of what", "not sgd", "slow") if word in page] == []
     assert "   loss = mean( cross_entropy(p, y)) + 1e-4 * l2(weights)\n" in page
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_name_that_nobody_gave_is_that_of_one_line(model):
+    """An optimizer's t1 stood beside the model's, and --why said that it was the model's."""
+    plan = load(model).plan
+    names = [line.target for line in plan.lines if line.unnamed and not line.again]
+    assert len(names) == len(set(names))
+    assert not {*names} & {v.name for v in plan.values if v.role in {"input", "param", "state"}}
