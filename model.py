@@ -147,6 +147,7 @@ class Model(Shown, Struct, frozen=True, eq=False):
         asked between batches and ends it by `Interrupted`.
         `watch`: values or lines whose norms and histograms `history` has. MlpcError E0201, E0501, E0504 or E0505 before it starts;
         E0503 when the loss is not finite, with `.trained`, the run as it last was: `on_nan(error)` is called instead, once, if it is given.
+        E0512 when a process is ended that shares the training: on several threads there are as many.
         """
         self.refuse_what_cannot_run(max_memory)
         start = None if init is None else self.beginning(init)

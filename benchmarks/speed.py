@@ -30,6 +30,7 @@ CONTENDERS = {  # name -> (module, the library that it needs)
     "jax scan": ("jax_scan", "jax"),
     "floor": ("floor", "numpy"),
 }
+PAUSE = 0.25  # seconds in which threads go to sleep that a library lets look for work in a loop: they would take a core of the next one
 CHECKED = 50  # steps over which the losses must agree
 GOALS = {
     (1, "iris"): 0.45,
@@ -106,6 +107,7 @@ def _timed(epochs: Mapping[str, Epoch], orders: list[Any], steps: int, deviation
     times: dict[str, list[float]] = {name: [] for name in epochs}
     for i, rows in enumerate(orders):
         for name, epoch in epochs.items():
+            time.sleep(PAUSE)
             start = time.perf_counter()
             epoch(rows)
             if i:

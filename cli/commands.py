@@ -40,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--every", type=positive, metavar="K", help="print each K-th epoch, on a terminal too; with --json, give the history of these"
     )
-    run.add_argument("--threads", type=positive, metavar="N", help="threads of BLAS (default: what the plan is worth; bits depend on it)")
+    run.add_argument(
+        "--threads", type=positive, metavar="N", help="processes that share each step (default: what the plan is worth; bits depend on it)"
+    )
     place = run.add_mutually_exclusive_group()
     place.add_argument(
         "--out", metavar="DIR", help="keep the run in DIR, new or empty (default: runs/<model>-<n>, the first n that is free)"
@@ -85,7 +87,9 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--random", type=positive, metavar="N", help="only N combinations, drawn from all")
     sweep.add_argument("--random-seed", type=count, default=0, metavar="N", help="what they are drawn by (default: 0)")
     sweep.add_argument("--folds", type=folds, metavar="K", help="each run as `mlpc run --folds K`, and the table of their means")
-    sweep.add_argument("--threads", type=positive, metavar="N", help="threads of BLAS of each run (default: what its plan is worth)")
+    sweep.add_argument(
+        "--threads", type=positive, metavar="N", help="processes that share each step of a run (default: what its plan is worth)"
+    )
     sweep.add_argument("--init", metavar="RUN", help="begin each with the weights of a run: its folder, or its weights.safetensors")
     kept = sweep.add_mutually_exclusive_group()
     kept.add_argument("--out", metavar="DIR", help="keep the runs in DIR, new or empty (default: runs/<model>-sweep-<n>)")

@@ -78,6 +78,7 @@ TITLES: dict[str, str] = {
     "E0508": "another process trains in the run's folder",
     "E0510": "the file is there already",
     "E0511": "this cannot be predicted",
+    "E0512": "a process of the training is gone",
 }
 
 

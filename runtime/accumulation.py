@@ -11,11 +11,14 @@ from ..compiler.plan import Plan
 from .kernel import Array, Arrays, Kernel, Look
 from .later import Values, made, whole
 from .program import GRADIENTS, MODEL_STATES, state_ranges
+from .team import Team
 
 
-def update_kernel(plan: Plan, arrays: Arrays, keep: Collection[int] = (), reuse: bool = True, look: Look | None = None) -> Kernel:
+def update_kernel(
+    plan: Plan, arrays: Arrays, keep: Collection[int] = (), reuse: bool = True, look: Look | None = None, team: Team | None = None
+) -> Kernel:
     """The kernel of the update alone."""
-    return Kernel(update_plan(plan), ("update",), 1, arrays, keep, reuse, look=look)
+    return Kernel(update_plan(plan), ("update",), 1, arrays, keep, reuse, look=look, team=team)
 
 
 def update_plan(plan: Plan) -> Plan:

@@ -17,8 +17,8 @@ from ..compiler.plan import Attrs, Line, Plan, Shape, Step, Value
 from .program import GRADIENTS, MODEL_STATES, PARAMS, STATES, Copy, Place, Program, ranges, state_ranges
 
 
-def expand(plan: Plan, sections: Collection[str], rows: int, keep: Collection[int] = ()) -> Program:
-    """The program of the `sections` for a batch of `rows`; the registers `keep` can be read when it has run."""
+def expand(plan: Plan, sections: Collection[str], rows: int, keep: Collection[int] = (), ranks: int = 1) -> Program:
+    """The program of the `sections` for a batch of `rows`; the registers `keep` can be read when it has run. `ranks` share each step."""
     spans = ranges(plan)
     total = spans[-1][1] if spans else 0
     known = {"N": rows, "P": total}
@@ -48,7 +48,7 @@ def expand(plan: Plan, sections: Collection[str], rows: int, keep: Collection[in
     if "update" in sections:
         if any(line.commits is not None and line.commits == plan.update_dw for line in plan.update):
             _own_kept_gradients(program, kept)
-        _unroll(program, plan, spans, kept)
+        _unroll(program, plan, spans, kept, ranks)
         program.body += [Copy(s.next, s.value) for s in plan.model_states if s.next is not None]
     program.keep = tuple(r for k in sorted(kept) for r in program.pieces.get(k, (k,)))
     _own_stale_views(program)
@@ -106,7 +106,7 @@ def _own_kept_gradients(program: Program, kept: set[int]) -> None:
             program.body.append(Copy(register, copy))
 
 
-def _unroll(program: Program, plan: Plan, spans: list[tuple[int, int]], kept: set[int]) -> None:
+def _unroll(program: Program, plan: Plan, spans: list[tuple[int, int]], kept: set[int], ranks: int) -> None:
     """The update lines: what does not depend on a param, and what is of all params together, once; the rest for every piece.
 
     What is once is first: of the flat arrays it may read only what no line has overwritten, the gradients as they were derived.
@@ -123,7 +123,7 @@ def _unroll(program: Program, plan: Plan, spans: list[tuple[int, int]], kept: se
         if step.out not in each:
             program.append(_resolved(step, {"N": 0, "P": total}))
     shapes = {v.id: v.shape for v in plan.values}
-    pieces = [s for s in spans if s[0] < s[1]] if reduces else _cut(total)
+    pieces = [s for s in spans if s[0] < s[1]] if reduces else _cut(total, ranks)
     begin = len(program.body)
     clones: dict[int, list[int]] = {r: [] for r in sorted(each)}
     leaves = [(r, place) for r, place in program.places.items() if r in each]
@@ -140,9 +140,9 @@ def _unroll(program: Program, plan: Plan, spans: list[tuple[int, int]], kept: se
     _write_early(program, begin, {c for r in kept for c in program.pieces.get(r, (r,))})
 
 
-def _cut(total: int) -> list[tuple[int, int]]:
-    """The flat arrays in pieces of even size."""
-    size = piece(total)
+def _cut(total: int, ranks: int) -> list[tuple[int, int]]:
+    """The flat arrays in pieces of even size, each of a piece for every rank."""
+    size = ranks * piece(-(-total // ranks))
     return [(start, min(start + size, total)) for start in range(0, total, size)]
 
 

@@ -32,10 +32,10 @@ class Held(Struct, frozen=True):
     lent: dict[tuple[object, ...], int]
 
 
-def held(plan: Plan, sections: Collection[str], rows: int, keep: Collection[int] = (), inputs: bool = True) -> Held:
-    """The bytes of a kernel as `Kernel` builds it, with room for a batch of its own or without."""
+def held(plan: Plan, sections: Collection[str], rows: int, keep: Collection[int] = (), inputs: bool = True, ranks: int = 1) -> Held:
+    """The bytes of a kernel as `Kernel` builds it for so many ranks, with room for a batch of its own or without."""
     dtype = np.dtype(plan.precision)
-    program = expand(plan, sections, rows, {*keep, plan.loss, *(register for _, register in plan.reports)})
+    program = expand(plan, sections, rows, {*keep, plan.loss, *(register for _, register in plan.reports)}, ranks)
     layout = lay_out(program, dtype.itemsize)
     arrays = layout.arena_bytes + ALIGNMENT + sum(_count(program, r) for r in program.own) * dtype.itemsize
     arrays += sum(_count(program, r) for r in plan.inputs) * dtype.itemsize if inputs else 0

@@ -6,11 +6,9 @@ making only: f0, f1, ... are functions and v0, v1, ... are what they take.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
-from itertools import accumulate
 from typing import Any, cast
 
 import numpy as np
@@ -21,11 +19,15 @@ from ..compiler.ops import TABLE
 from ..compiler.plan import Plan
 from ..compiler.undisturbed import undisturbed
 from .ahead import Ahead, of_the_step
-from .buffers import ALIGNMENT, Layout, assign
+from .buffers import Layout, assign
 from .expand import expand
+from .forks import can_share
 from .init import draw, generator
+from .lanes import Lanes
 from .program import GRADIENTS, MODEL_STATES, PARAMS, Copy, Program, ranges, state_ranges
+from .room import Room
 from .source import Source
+from .team import Team
 
 Array = NDArray[Any]
 Look = Callable[[int, int, Array], None]  # of a register of the plan, which piece of it, and its value, as it has just been made
@@ -37,7 +39,7 @@ class Arrays(Struct, frozen=True, eq=False):
 
     `flat` are the params, their gradients and the states, each one array; `params`, `gradients`: name -> view of it.
     `model_states`: name -> view too. `symbols` are float64 cells that the trainer sets; `seed` starts the random draws,
-    each of which has a stream of its own.
+    each of which has a stream of its own. The steps on them are dealt out to so many `ranks`.
     """
 
     flat: tuple[Array, ...]
@@ -47,6 +49,7 @@ class Arrays(Struct, frozen=True, eq=False):
     model_states: dict[str, Array] = {}
     seed: int = 0
     streams: dict[str, np.random.Generator] = {}
+    ranks: int = 1
 
     def stream(self, name: str) -> np.random.Generator:
         """The generator of a random draw."""
@@ -55,14 +58,18 @@ class Arrays(Struct, frozen=True, eq=False):
         return self.streams[name]
 
 
-def allocate(plan: Plan, params: Array | None = None, seed: int = 0) -> Arrays:
-    """The arrays of `plan` in its precision: params as given (flat) or zero, gradients zero, states at their start."""
+def allocate(plan: Plan, params: Array | None = None, seed: int = 0, ranks: int = 1) -> Arrays:
+    """The arrays of `plan` in its precision: params as given (flat) or zero, gradients zero, states at their start.
+
+    With several `ranks` other processes see what is written to them.
+    """
     dtype = np.dtype(plan.precision)
     spans = ranges(plan)
     total = spans[-1][1] if spans else 0
     starts = (0.0 if params is None else params, 0.0, draw(plan.model_states, seed), *(s.init for s in plan.states))
     sizes = (total, total, sum(s.count for s in plan.model_states), *(total for _ in plan.states))
-    flat = _side_by_side(sizes, dtype)
+    room = Room(ranks > 1 and can_share())
+    flat = room.side_by_side(sizes, dtype)
     for array, start in zip(flat, starts, strict=True):
         array[...] = start
 
@@ -73,7 +80,8 @@ def allocate(plan: Plan, params: Array | None = None, seed: int = 0) -> Arrays:
         s.name: flat[MODEL_STATES][start:stop].reshape(s.shape)
         for s, (start, stop) in zip(plan.model_states, state_ranges(plan), strict=True)
     }
-    return Arrays(flat, views(flat[PARAMS]), views(flat[GRADIENTS]), {name: np.zeros(()) for name in SYMBOLS}, states, seed)
+    symbols = {name: room.zeros((), np.dtype(np.float64)) for name in SYMBOLS}
+    return Arrays(flat, views(flat[PARAMS]), views(flat[GRADIENTS]), symbols, states, seed, ranks=ranks)
 
 
 class Kernel:
@@ -82,7 +90,7 @@ class Kernel:
     `inputs` given are used as they are, the others are made; the loss, the reports and the registers `keep` can be read
     after a run. Without `reuse` every value has memory of its own. `run` belongs under `np.errstate(all="ignore")`.
     `look` is shown every value that a step makes, before anything writes over it; what is static, when the kernel is built.
-    `independent`: no call whose bits depend on where a row stands takes the place of an operation.
+    `independent`: no call whose bits depend on where a row stands takes the place of an operation. `team`: who runs it.
     """
 
     @undisturbed()
@@ -98,23 +106,30 @@ class Kernel:
         workspace: Array | None = None,
         look: Look | None = None,
         independent: bool = False,
+        team: Team | None = None,
     ) -> None:
+        team = team or Team()
+        room = Room(team.ranks > 1 and can_share())
         self.dtype = dtype = np.dtype(plan.precision)
         kept = {*keep, plan.loss, *(register for _, register in plan.reports)}
-        self.program = expand(plan, sections, rows, kept)
+        self.program = expand(plan, sections, rows, kept, team.ranks)
         self.rows = rows
         self.layout = lay_out(self.program, dtype.itemsize, reuse)
-        self.workspace = workspace if workspace is not None and workspace.size >= self.layout.arena_bytes else arena(self.layout)
+        self.workspace = (
+            workspace if workspace is not None and workspace.size >= self.layout.arena_bytes else room.bytes(self.layout.arena_bytes)
+        )
         self.inputs = {
-            v.name: inputs[v.name] if inputs and v.name in inputs else _zeros(cast("tuple[int, ...]", v.shape), dtype)
+            v.name: inputs[v.name] if inputs and v.name in inputs else room.zeros(cast("tuple[int, ...]", v.shape), dtype)
             for v in (self.program.values[r] for r in plan.inputs)
         }
-        storage = _Storage(self.program, dtype, arrays, self.inputs, self.workspace, self.layout)
+        storage = _Storage(self.program, dtype, arrays, self.inputs, self.workspace, self.layout, room)
         with np.errstate(all="ignore"):
-            self.source, names = _write(self.program, storage, arrays, look, independent)
+            written = _write(self.program, storage, arrays, look, independent, team)
         self._storage = storage
-        exec(compile(self.source, "<kernel>", "exec"), names)  # made here from numbers, no word of the user's in it
-        self.run = cast("Callable[[], None]", names["run"])
+        self.source = written[0].text
+        for source in written:
+            exec(compile(source.text, "<kernel>", "exec"), source.names)  # made here from numbers, no word of the user's in it
+        self.run = team.add([cast("Callable[[], None]", source.names["run"]) for source in written])
 
     def __getitem__(self, register: int) -> Array:
         """The value of a register of the plan after a run; what the update makes for every param comes flat."""
@@ -132,39 +147,14 @@ def lay_out(program: Program, itemsize: int, reuse: bool = True) -> Layout:
     return assign(calls, program.values.values(), keep, program.rows, itemsize, program.elsewhere)
 
 
-def arena(layout: Layout) -> Array:
-    """Uninitialised bytes for a layout, aligned."""
-    return _aligned(layout.arena_bytes)
-
-
-def _side_by_side(sizes: Sequence[int], dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    """Uninitialised arrays of so many numbers in one block, each aligned: as NumPy places them, half of all vectors would cross a cache line."""
-    stops = list(accumulate(-(-size * dtype.itemsize // ALIGNMENT) * ALIGNMENT for size in sizes))
-    block = _aligned(stops[-1])
-    return tuple(block[start:stop].view(dtype)[:size] for start, stop, size in zip([0, *stops], stops, sizes, strict=False))
-
-
-def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Zeros, aligned."""
-    made = _side_by_side([math.prod(shape)], dtype)[0].reshape(shape)
-    made.fill(0)
-    return made
-
-
-def _aligned(count: int) -> Array:
-    """Uninitialised bytes, aligned."""
-    raw = np.empty(count + ALIGNMENT, np.uint8)
-    skip = -raw.ctypes.data % ALIGNMENT
-    return raw[skip : skip + count]
-
-
 class _Storage:
     """The array of every register: `wide` in float64 for what is static or a scalar, `narrow` in the plan's precision."""
 
     def __init__(
-        self, program: Program, dtype: np.dtype[Any], arrays: Arrays, inputs: Mapping[str, Array], workspace: Array, layout: Layout
-    ) -> None:
-        self.dtype = dtype
+        self, program: Program, dtype: np.dtype[Any], arrays: Arrays, inputs: Mapping[str, Array], workspace: Array, layout: Layout,
+        room: Room,
+    ) -> None:  # fmt: skip
+        self.dtype, self.room = dtype, room
         self.constants: dict[float, Array] = {}
         self._views: dict[object, Array] = {}
         self.wide: dict[int, Array] = {}
@@ -180,7 +170,9 @@ class _Storage:
                 known = arrays.symbols[v.name] if v.role == "symbol" and v.name in arrays.symbols else None
                 self.wide[v.id] = np.array(v.number if v.number is not None else program.rows) if known is None else known
             elif v.id in layout.offsets or v.id in program.own:
-                self.narrow[v.id] = self._cut(workspace, layout.offsets[v.id], shape) if v.id in layout.offsets else np.empty(shape, dtype)
+                self.narrow[v.id] = (
+                    self._cut(workspace, layout.offsets[v.id], shape) if v.id in layout.offsets else room.empty(shape, dtype)
+                )
 
     def _only(self, key: object, view: Array) -> Array:
         """One object for all that have the same memory and shape: NumPy sees at once that `f(x, y, out=x)` is safe, and of two must find out."""
@@ -203,9 +195,9 @@ class _Storage:
         return self.wide[register] if register in self.wide else self.narrow[register]
 
 
-def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | None, independent: bool) -> tuple[str, dict[str, object]]:
-    """The source and its globals; what is static is computed here, and views are made."""
-    source = Source()
+def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | None, independent: bool, team: Team) -> list[Source]:
+    """The function of each member of the team; what is static is computed here, and views are made."""
+    lanes = Lanes(team)
     parts = set(program.inner.values())  # of an operation that the plan has as one
     piece = {part: (register, k) for register, parts in program.pieces.items() for k, part in enumerate(parts)} if look else {}
     wide, narrow, dtype, kinds = storage.wide, storage.narrow, storage.dtype, program.kinds
@@ -219,7 +211,7 @@ def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | Non
         stream = arrays.stream(name)
         if draws[name] > 1:
             replays[name] = deepcopy(stream)
-            source.call(_set_to, (replays[name], stream), None)
+            lanes.first(_set_to, (replays[name], stream))
         return stream
 
     def cast_once(register: int) -> Array:
@@ -230,18 +222,19 @@ def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | Non
             if kinds[register] == "static":
                 narrow[register].setflags(write=False)
             elif found.dtype != dtype:
-                source.call(np.copyto, (narrow[register], found), None)
+                lanes.each(np.copyto, (narrow[register], found))
         return narrow[register]
 
     if steps := of_the_step(program):
         ahead = Ahead(steps, wide, program.values, arrays.symbols, dtype)
         wide |= ahead.wide
         narrow |= ahead.narrow
-        source.call(ahead, (), None)
+        lanes.each(ahead, ())
 
     for step in program.body:
         if isinstance(step, Copy):
-            source.call(np.copyto, (cast_once(step.target), cast_once(step.source)), None)
+            target, source = cast_once(step.target), cast_once(step.source)
+            lanes.first(np.copyto, (target, source), target, reads=[source] if kinds[step.source] == "array" else ())
             continue
         row, kind = TABLE[step.op], kinds[step.out]
         function = cast("Callable[..., Array]", row.numpy)
@@ -250,9 +243,7 @@ def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | Non
         if row.kind == "view":
             view = function(*args, **attrs)
             if step.out in program.own or not (np.may_share_memory(view, args[0]) or not view.size):
-                held = np.empty(view.shape, view.dtype)  # a copy: what it looks at changes, or no view of it has this shape
-                source.call(_refresh, (held, *args), None, (("function", function), ("attrs", attrs)))
-                view = held
+                view = _copied(lanes, storage.room, function, args, attrs, view, kind)
             (narrow if kind == "array" else wide)[step.out] = view
         elif kind == "array":
             if row.spread:
@@ -261,26 +252,39 @@ def _write(program: Program, storage: _Storage, arrays: Arrays, look: Look | Non
                     for a, r in zip(args, step.args, strict=True)
                 ]
             drawn = (("stream", stream_of(str(attrs["stream"]))),) if row.kind == "random" else step.attrs
-            source.step(row, args, narrow[step.out], drawn, independent)
+            lanes.operation(row, args, narrow[step.out], drawn, independent, [kinds[a] == "array" for a in step.args])
         elif step.out not in wide:
             shape = cast("tuple[int, ...]", program.values[step.out].shape)
             wide[step.out] = np.empty(shape)
             if kind == "static":
                 function(*args, out=wide[step.out], **attrs)
             else:
-                source.step(row, args, wide[step.out], step.attrs, independent)
+                lanes.number(row, args, wide[step.out], step.attrs, independent)
         if look is not None and step.out not in parts:
             shown = (*piece.get(step.out, (step.out, 0)), storage.read(step.out))
             if kind == "static":
                 look(*shown)
             else:
-                source.call(look, shown, None)
-    return "\n".join(["def run():", *(source.lines or ["    pass"])]) + "\n", source.names
+                lanes.first(look, shown)
+    return lanes.sources
 
 
 def _set_to(replay: np.random.Generator, stream: np.random.Generator) -> None:
     """Lets `replay` draw what `stream` is about to draw."""
     replay.bit_generator.state = stream.bit_generator.state
+
+
+def _copied(
+    lanes: Lanes, room: Room, function: Callable[..., Array], args: list[Array], attrs: dict[str, Any], view: Array, kind: str
+) -> Array:
+    """An array that has in every run what the view shows, where what that looks at changes, or no view of it has this shape."""
+    held = (room if kind == "array" else Room()).empty(view.shape, view.dtype)
+    given = (("function", function), ("attrs", attrs))
+    if kind == "array":
+        lanes.first(_refresh, (held, *args), held, given, reads=args)
+    else:
+        lanes.each(_refresh, (held, *args), given)
+    return held
 
 
 def _refresh(held: Array, x: Array, function: Callable[..., Array], attrs: dict[str, Any]) -> None:

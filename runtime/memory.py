@@ -45,10 +45,11 @@ class Prediction(Struct, frozen=True):
 def footprint(plan: Plan) -> Footprint:
     """What a step of a plan costs at its batch."""
     itemsize = 8 if plan.precision == "float64" else 4
-    layout = lay_out(expand(plan, SECTIONS, plan.batch, (plan.loss,)), itemsize)
+    threads = suitable(plan)
+    layout = lay_out(expand(plan, SECTIONS, plan.batch, (plan.loss,), threads), itemsize)
     kept = sum(math.prod(plan.batch if isinstance(d, str) else d for d in x.shape) * itemsize for x in plan.forward if x.kept)
     flops = sum(line.flops for line in plan.lines)
-    return Footprint(plan.batch, flops, kept, layout.arena_bytes, layout.unshared_bytes, suitable(plan), summed(plan))
+    return Footprint(plan.batch, flops, kept, layout.arena_bytes, layout.unshared_bytes, threads, summed(plan))
 
 
 @undisturbed()
@@ -66,7 +67,7 @@ def predict(plan: Plan, evaluation: Plan, rows: Mapping[str, int], settings: Set
         parts.append(("rows that are read ahead", piece * ((WAITING + 2) * itemsize + MAKING)))
     elif plan.precision != "float64":
         parts.append((f"the data in {plan.precision}", sum(rows.values()) * _width(evaluation) * itemsize))
-    parts += step_parts(plan, count, settings, stored)
+    parts += step_parts(plan, count, settings, stored, suitable(plan))
     largest = max((count for count in rows.values()), default=0)
     if largest:
         parts.append((f"measuring {largest} rows", measuring_bytes(evaluation, largest)))
@@ -76,7 +77,7 @@ def predict(plan: Plan, evaluation: Plan, rows: Mapping[str, int], settings: Set
     return Prediction(tuple(parts))
 
 
-def step_parts(plan: Plan, rows: int, settings: Settings, stored: bool = False) -> Iterator[tuple[str, int]]:
+def step_parts(plan: Plan, rows: int, settings: Settings, stored: bool = False, ranks: int = 1) -> Iterator[tuple[str, int]]:
     """The bytes of arrays that steps on a split of so many rows take beside the data, the params, their gradients and the states."""
     itemsize = np.dtype(plan.precision).itemsize
     size = min(settings.batch, rows)
@@ -84,12 +85,12 @@ def step_parts(plan: Plan, rows: int, settings: Settings, stored: bool = False) 
     sections, keep = (SECTIONS[:2], next_states(plan)) if several else (SECTIONS, ())
     states = sum(s.count for s in plan.model_states)
     kernels = {
-        f"a step on {n} rows": held(plan, sections, n, keep, n < rows or stored)
+        f"a step on {n} rows": held(plan, sections, n, keep, n < rows or stored, ranks)
         for n in dict.fromkeys((size, rows % size if size else 0))
         if n
     }
     if several:
-        kernels["the update"] = held(update_plan(plan), ("update",), 1, keep, False)
+        kernels["the update"] = held(update_plan(plan), ("update",), 1, keep, False, ranks)
     scratch, lent = 0, dict[tuple[object, ...], int]()
     for what, kernel in kernels.items():
         new = {key: count for key, count in kernel.lent.items() if key not in lent}

@@ -128,7 +128,9 @@ class Guard:
     def _replay(self, found: Snapshot, until: int, look: Look | None = None, progress: Progress | None = None) -> Iterator[Step]:
         """The steps after a snapshot, up to `until`; `progress` is told of each before it comes."""
         _, self.sampler = self._restore(found)
-        with closing(steps(self.plan, self.arrays, self.data, self.rows, self.settings, sampler=self.sampler, look=look)) as batches:
+        with closing(
+            steps(self.plan, self.arrays, self.data, self.rows, self.settings, sampler=self.sampler, look=look, alone=True)
+        ) as batches:
             for step in batches:
                 if progress is not None:
                     progress.step = step.number - 1

@@ -48,6 +48,11 @@ class Source:
             self.names[self._functions[function]] = function
         self.lines.append(f"    {self._functions[function]}({', '.join(operands)})")
 
+    @property
+    def text(self) -> str:
+        """The function's."""
+        return "\n".join(["def run():", *(self.lines or ["    pass"])]) + "\n"
+
     def _value(self, value: object) -> str:
         if id(value) not in self._values:  # `names` keeps the object, so its id stays its own
             self._values[id(value)] = f"v{len(self._values)}"

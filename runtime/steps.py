@@ -16,6 +16,7 @@ from .init import generator
 from .kernel import Array, Arrays, Kernel, Look
 from .later import Values, whole
 from .split import places, shuffled
+from .team import Team
 
 SECTIONS = ("forward", "gradient", "update")
 State = Mapping[str, Any]  # of a generator of NumPy's
@@ -84,15 +85,17 @@ class Sampler:
 
 def steps(
     plan: Plan, arrays: Arrays, data: Mapping[str, Values], rows: int, settings: Settings, reuse: bool = True, keep: tuple[int, ...] = (),
-    sampler: Sampler | None = None, look: Look | None = None,
+    sampler: Sampler | None = None, look: Look | None = None, alone: bool = False,
 ) -> Generator[Step]:  # fmt: skip
     """The steps of a training, each ready to run when it is yielded, after those that `sampler` has done. `settings` are scheduled.
 
     A batch of all rows keeps the file's order; the last, smaller batch of an epoch has a kernel of its own.
     With `accumulate` above 1 a step is a group of batches, which `Step.run` runs. `look` is shown every value that is made.
-    What is read ahead is read no more when it is closed.
+    What is read ahead is read no more when it is closed, and the processes end that share the steps; with `alone` there are none, to the same
+    bits.
     """
     sampler = sampler or Sampler(rows, settings)
+    team = Team(arrays.ranks, alone or look is not None)
     size, several = sampler.size, settings.accumulate > 1
     sections = SECTIONS[:2] if several else SECTIONS
     keep = (*keep, *next_states(plan)) if several else keep
@@ -102,29 +105,31 @@ def steps(
     for count in (size, rows % size if size else 0):
         if count:
             inputs = there if count == rows else None
-            kernels[count] = Kernel(plan, sections, count, arrays, keep, reuse, inputs, look=look)
-    update = update_kernel(plan, arrays, keep, reuse, look) if several else None
+            kernels[count] = Kernel(plan, sections, count, arrays, keep, reuse, inputs, look=look, team=team)
+    update = update_kernel(plan, arrays, keep, reuse, look, team) if several else None
     number = sampler.done
-    while number < settings.steps and kernels:
-        epoch = sampler.epoch_of(number + 1)
-        order = sampler.order(epoch)
-        set_symbols(arrays, sampler, settings, number + 1)
-        first = number % sampler.an_epoch * size * settings.accumulate
-        with closing(Reading(read, order[first:], size)) as reading:
-            for start in range(first, rows, size * settings.accumulate):
-                number += 1
-                arrays.symbols["step"][...] = number
-                stop = min(start + size * settings.accumulate, rows)
-                batches = [(kernels[min(size, rows - i)], order[i : i + size]) for i in range(start, stop, size)]
-                if there is None:  # so that the next order need not come while this one is held on to
-                    batches = [(kernel, chosen.copy()) for kernel, chosen in batches]
-                if update is None:
-                    reading.take(*batches[0])
-                group = Group(plan, arrays, update, batches, reading) if update is not None else None
-                yield Step(epoch, number, batches[0][0], group, batches[0][1])
-                if number == settings.steps:
-                    return
-        del order, reading
+    team.begin()
+    with closing(team):
+        while number < settings.steps and kernels:
+            epoch = sampler.epoch_of(number + 1)
+            order = sampler.order(epoch)
+            set_symbols(arrays, sampler, settings, number + 1)
+            first = number % sampler.an_epoch * size * settings.accumulate
+            with closing(Reading(read, order[first:], size)) as reading:
+                for start in range(first, rows, size * settings.accumulate):
+                    number += 1
+                    arrays.symbols["step"][...] = number
+                    stop = min(start + size * settings.accumulate, rows)
+                    batches = [(kernels[min(size, rows - i)], order[i : i + size]) for i in range(start, stop, size)]
+                    if there is None:  # so that the next order need not come while this one is held on to
+                        batches = [(kernel, chosen.copy()) for kernel, chosen in batches]
+                    if update is None:
+                        reading.take(*batches[0])
+                    group = Group(plan, arrays, update, batches, reading) if update is not None else None
+                    yield Step(epoch, number, batches[0][0], group, batches[0][1])
+                    if number == settings.steps:
+                        return
+            del order, reading
 
 
 def set_symbols(arrays: Arrays, sampler: Sampler, settings: Settings, step: int) -> None:

@@ -1,9 +1,9 @@
-"""How many threads BLAS may use, held for the length of a run: the bits of a product depend on it."""
+"""How many threads a plan is worth, and BLAS held to one: the bits of a product depend on how many it uses."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
@@ -25,8 +25,3 @@ def pinned(threads: int) -> Generator[None]:
     """Holds BLAS to so many threads."""
     with threadpool_limits(limits=threads, user_api="blas"):
         yield
-
-
-def single(threads: int) -> AbstractContextManager[None]:
-    """Holds BLAS to one thread where it is held to so many."""
-    return nullcontext() if threads == 1 else pinned(1)

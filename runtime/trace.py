@@ -31,11 +31,11 @@ def trace(plan: Plan, dataset: Dataset, settings: Settings, steps: int = 1, chec
     rows = train_rows(dataset)
     known = settings.scheduled(rows)
     shown = sorted({line.value for line in plan.lines})
-    with pinned(suitable(plan)), np.errstate(all="ignore"):
-        arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng), settings.seed)
+    with pinned(1), np.errstate(all="ignore"):
+        arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng), settings.seed, suitable(plan))
         data = columns(dataset, plan.precision)["train"]
         limit = replace(known, steps=max(known.steps, steps))
-        for step in batches(plan, arrays, data, rows, limit, reuse=False, keep=tuple(shown)):
+        for step in batches(plan, arrays, data, rows, limit, reuse=False, keep=tuple(shown), alone=True):
             if step.number == 1:  # a schedule sees the number of steps that the file gives
                 arrays.symbols["steps"][...] = known.steps
             if step.number < steps:

@@ -27,7 +27,7 @@ from .observe import flat_finite
 from .program import MODEL_STATES, PARAMS
 from .progress import Entry, Interrupted, Progress, Snapshot, restored, snapshot, undone
 from .steps import Sampler, Step, set_symbols, steps
-from .threads import pinned, single, suitable
+from .threads import pinned, suitable
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ def train(
     rows = train_rows(dataset)
     settings = settings.scheduled(rows)
     threads = threads or suitable(plan)
-    with pinned(threads), np.errstate(all="ignore"), ExitStack() as ending:
+    with pinned(1), np.errstate(all="ignore"), ExitStack() as ending:
         data = columns(dataset, plan.precision)
-        arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng), settings.seed)
+        arrays = allocate(plan, draw(plan.params, settings.seed, settings.rng), settings.seed, threads)
         for name, array in (start or {}).items():
             (arrays.params if name in arrays.params else arrays.model_states)[name][...] = array
         progress, sampler = Progress(), Sampler(rows, settings)
@@ -135,7 +135,7 @@ def train(
                 checkpoints.save(snapshot(plan, progress, arrays, sampler, time.perf_counter() - begun))
 
         def end_epoch(step: Step | None = None) -> str:
-            with undone(arrays), single(threads):
+            with undone(arrays):
                 losses, metrics = measures.run(between if not watched.names else lambda: None)  # what is watched is there but once
             losses |= {"train": progress.weighted / progress.seen}
             losses, metrics = {split: losses[split] for split in data}, {split: metrics.get(split, {}) for split in data}

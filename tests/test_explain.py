@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 from contextlib import nullcontext
@@ -22,6 +23,7 @@ from mlpc.pages.derivation import names as derivation_words
 from mlpc.pages.functions import derive
 from mlpc.pages.rewrites import STATEMENTS
 from mlpc.pages.words import CODES, code_text
+from mlpc.runtime import team
 from mlpc.runtime.lock import locked
 
 FENCE = re.compile(r"^## ([^\n]+)\n\n```(mlp whole|mlp|csv|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -72,6 +74,15 @@ def test_a_page_says_what_and_why_and_its_examples_are_what_they_say(code: str, 
         monkeypatch.chdir(tmp_path)
         Path("runs/diabetes-1").mkdir(parents=True)
         mlpc.load("models/diabetes.mlp", ["train.epochs=1"]).train().save("runs/diabetes-1/weights.safetensors")
+    if code == "E0512":  # a system on which no process can be started
+
+        def refuse() -> int:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+
+        monkeypatch.setattr(os, "fork", refuse)
+        monkeypatch.setattr(team, "_cores", lambda: 2)
+        (tmp_path / "models").symlink_to(Path("models").resolve())
+        monkeypatch.chdir(tmp_path)
     if code in {"E0507", "E0508"}:  # a run to go on with
         (tmp_path / "models").symlink_to(Path("models").resolve())
         monkeypatch.chdir(tmp_path)

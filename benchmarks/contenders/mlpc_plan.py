@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 import mlpc
 from mlpc.runtime.accumulation import take
 from mlpc.runtime.kernel import Kernel, allocate
+from mlpc.runtime.team import Team
+from mlpc.runtime.threads import pinned
 
 from .work import Floats, Ints, Work, data, weights
 
@@ -45,10 +48,13 @@ def prepare(work: Work) -> Callable[[Ints], Floats]:
     plan = model.plan
     x, labels = data(work)
     onehot = np.eye(work.classes, dtype=np.float32)[labels]
-    arrays = allocate(plan)
+    team = Team(int(os.environ["OMP_NUM_THREADS"]))
+    arrays = allocate(plan, ranks=team.ranks)
     for name, value in zip([p.name for p in plan.params], [p for layer in weights(work) for p in layer], strict=True):
         arrays.params[name][...] = value
-    kernel = Kernel(plan, SECTIONS, work.batch, arrays)
+    kernel = Kernel(plan, SECTIONS, work.batch, arrays, team=team)
+    with pinned(1):
+        team.begin()
     whole = {"x": x, "y": onehot}
     step, run, loss = arrays.symbols["step"], kernel.run, plan.loss
 
@@ -57,7 +63,7 @@ def prepare(work: Work) -> Callable[[Ints], Floats]:
     def epoch(order: Ints) -> Floats:
         nonlocal number
         losses = np.empty(len(order), np.float32)
-        with np.errstate(all="ignore"):
+        with pinned(1), np.errstate(all="ignore"):
             for i, index in enumerate(order):
                 take(kernel, whole, index)
                 number += 1
