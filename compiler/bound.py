@@ -26,6 +26,7 @@ DOWN, ALONG = (0,), (1,)  # the rows of a matrix, each row
 FEW = 8192  # numbers that BLAS may add up one after the other; more are added in pairs of pairs
 TRANSPOSED = 1024, 4096  # numbers: no fewer and no more are worth a copy
 REPEATED = 2048  # numbers up to which an operand is repeated at less cost than NumPy needs to go round it
+SHORT = 32  # numbers of a row up to which it costs less to turn the rows than to look for the place of the largest
 PLACE = 8  # bytes of an index
 
 
@@ -89,9 +90,12 @@ def _sum_lent(shapes: Sequence[Sizes], attrs: Mapping[str, Any], itemsize: int) 
 
 
 def _max_over(x: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Sequence[Call] | None:
-    """The largest of each row, looked up where argmax finds it; NaN wins in both."""
+    """The largest of each row: of a copy with short rows as columns, else looked up where argmax finds it; NaN wins in all."""
     if x.ndim != 2 or axes != ALONG or not x.size or not (x.flags.c_contiguous and out.flags.c_contiguous):
         return None
+    if x.shape[1] <= SHORT:
+        turned = np.empty(x.shape[::-1], x.dtype)
+        return [(np.copyto, (turned, x.T)), (np.maximum.reduce, (turned, 0, None, out.reshape(-1)))]
     place, starts = np.empty(x.shape[0], np.intp), _starts(*x.shape)
     return [(x.argmax, (1, place)), (np.add, (place, starts, place)), (x.reshape(-1).take, (place, None, out.reshape(-1), "clip"))]
 
@@ -99,8 +103,10 @@ def _max_over(x: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Sequen
 def _max_lent(shapes: Sequence[Sizes], attrs: Mapping[str, Any], itemsize: int) -> Lent:
     if len(shapes[0]) != 2 or attrs["axes"] != ALONG:
         return ()
-    rows = shapes[0][0]
-    return [(("starts", *shapes[0]), rows * PLACE), (("places", object()), rows * PLACE)]
+    rows, width = shapes[0]
+    if width <= SHORT:
+        return [(("turned", object()), rows * width * itemsize)]
+    return [(("starts", rows, width), rows * PLACE), (("places", object()), rows * PLACE)]
 
 
 def _power(x: Array, n: Array, out: Array) -> Sequence[Call] | None:

@@ -9,7 +9,7 @@ import pytest
 from mlpc.compiler.ops import TABLE
 from mlpc.runtime.reference import evaluate
 
-SHAPES = [(1, 1), (1, 7), (5, 1), (5, 3), (32, 16), (64, 10), (33, 100), (3, 4000)]
+SHAPES = [(1, 1), (1, 7), (5, 1), (5, 3), (32, 16), (64, 10), (9, 32), (9, 33), (33, 100), (3, 4000)]
 BOUND = [name for name, row in TABLE.items() if row.bound is not None]
 
 
