@@ -80,7 +80,7 @@ def main() -> None:
         deviation = _agree({c: make(work) for c, make in prepared.items() if c != "floor"}, order(work, CHECKED, 3), work.steps)
         epochs = {c: make(work) for c, make in prepared.items()}
         orders = [order(work, work.steps, 100 + i) for i in range(given.rounds + 1)]
-        found[name] = _timed(epochs, orders, work.steps, deviation)
+        found[name] = _timed(epochs, orders, work.steps, deviation, PAUSE if given.threads > 1 else 0)
         if not given.json:
             _show(name, found[name], GOALS.get((given.threads, name)))
     if given.json:
@@ -102,12 +102,12 @@ def _agree(epochs: Mapping[str, Epoch], rows: Any, at_once: int) -> float:
     return worst
 
 
-def _timed(epochs: Mapping[str, Epoch], orders: list[Any], steps: int, deviation: float) -> Timed:
+def _timed(epochs: Mapping[str, Epoch], orders: list[Any], steps: int, deviation: float, pause: float) -> Timed:
     """The contenders in turn, once for each order of the rows; the first warms up."""
     times: dict[str, list[float]] = {name: [] for name in epochs}
     for i, rows in enumerate(orders):
         for name, epoch in epochs.items():
-            time.sleep(PAUSE)
+            time.sleep(pause)
             start = time.perf_counter()
             epoch(rows)
             if i:

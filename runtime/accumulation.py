@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from msgspec.structs import replace
@@ -78,18 +78,23 @@ class Group:
 class Reading:
     """The rows of a split on their way into kernels, in this order: taken from memory, or made ahead, a few batches of `size` at a time.
 
-    To be closed in the end. `take(kernel, chosen)` copies the next rows of the order, which are `chosen`, into the inputs of a kernel.
+    To be closed in the end. `take(kernel, chosen)` copies the next rows of the order, which are `chosen`, into the inputs of one of the `kernels`.
     """
 
-    def __init__(self, data: Mapping[str, Values], order: Array, size: int) -> None:
+    def __init__(self, data: Mapping[str, Values], order: Array, size: int, kernels: Iterable[Kernel]) -> None:
         self.parts = made(data, order, size) if whole(data) is None else None
         self.part: dict[str, Array] = {}
         self.at = self.there = 0
-        self.take: Callable[[Kernel, Array], None] = (
-            self._next if self.parts is not None else lambda kernel, chosen: take(kernel, data, chosen)
-        )
+        self._fill = {kernel: filling(kernel, data) for kernel in kernels} if self.parts is None else {}
 
-    def _next(self, kernel: Kernel, chosen: Array) -> None:
+    def take(self, kernel: Kernel, chosen: Array) -> None:
+        """Copies the next rows of the order, which are `chosen`, into the inputs of a kernel."""
+        if self.parts is None:
+            self._fill[kernel](chosen)
+        else:
+            self._next(kernel)
+
+    def _next(self, kernel: Kernel) -> None:
         if self.at == self.there and self.parts is not None:
             self.part = next(self.parts)
             self.at, self.there = 0, len(next(iter(self.part.values())))
@@ -103,8 +108,12 @@ class Reading:
             self.parts.close()
 
 
-def take(kernel: Kernel, data: Mapping[str, Values], chosen: Array) -> None:
-    """Copies the chosen rows into the kernel's inputs, unless these are the whole."""
-    for name, buffer in kernel.inputs.items():
-        if buffer is not data[name]:
-            data[name].take(chosen, 0, buffer, "clip")
+def filling(kernel: Kernel, data: Mapping[str, Values]) -> Callable[[Array], None]:
+    """What copies chosen rows into the kernel's inputs, but those that are the whole."""
+    parts = [(data[name].take, buffer) for name, buffer in kernel.inputs.items() if buffer is not data[name]]
+
+    def fill(chosen: Array) -> None:
+        for take, buffer in parts:
+            take(chosen, 0, buffer, "clip")
+
+    return fill

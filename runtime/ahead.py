@@ -68,10 +68,11 @@ class Ahead:
         wide, narrow = self._halves(self._now)
         self.wide = {s.out: wide[i, ...] for i, s in enumerate(steps)}
         self.narrow = {s.out: narrow[i, ...] for i, s in enumerate(steps)}
+        self._number = self._step.item
 
     def __call__(self) -> None:
         """Looks the numbers of the step up, and finds those of the next steps where it has not."""
-        row = self._rows.get(self._step.item())
+        row = self._rows.get(self._number())
         if row is None or (self._others and self._seen != [cell.item() for cell in self._others]):
             row = self._found()
         self._now[...] = row

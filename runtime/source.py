@@ -38,7 +38,11 @@ class Source:
             self.call(function, given, None)
 
     def call(self, function: Callable[..., Any], args: Iterable[object], out: Array | None, attrs: Attrs = ()) -> None:
-        """One line: `function(*args, out=out, **attrs)`."""
+        """One line: `function(*args, out=out, **attrs)`; a copy as an assignment, which NumPy does in less time."""
+        if function is np.copyto:
+            target, source = (self._value(a) for a in args)
+            self.lines.append(f"    {target}[...] = {source}")
+            return
         operands = [self._value(a) for a in args]
         if out is not None:
             operands.append(self._value(out) if positional(function) else f"out={self._value(out)}")

@@ -115,7 +115,7 @@ def steps(
             order = sampler.order(epoch)
             set_symbols(arrays, sampler, settings, number + 1)
             first = number % sampler.an_epoch * size * settings.accumulate
-            with closing(Reading(read, order[first:], size)) as reading:
+            with closing(Reading(read, order[first:], size, kernels.values())) as reading:
                 for start in range(first, rows, size * settings.accumulate):
                     number += 1
                     arrays.symbols["step"][...] = number

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 import mlpc
-from mlpc.runtime.accumulation import take
+from mlpc.runtime.accumulation import filling
 from mlpc.runtime.kernel import Kernel, allocate
 from mlpc.runtime.team import Team
-from mlpc.runtime.threads import pinned
 
 from .work import Floats, Ints, Work, data, weights
 
@@ -53,9 +53,10 @@ def prepare(work: Work) -> Callable[[Ints], Floats]:
     for name, value in zip([p.name for p in plan.params], [p for layer in weights(work) for p in layer], strict=True):
         arrays.params[name][...] = value
     kernel = Kernel(plan, SECTIONS, work.batch, arrays, team=team)
-    with pinned(1):
+    blas = ThreadpoolController()  # `mlpc run` holds BLAS to one thread for all of its steps
+    with blas.limit(limits=1, user_api="blas"):
         team.begin()
-    whole = {"x": x, "y": onehot}
+    fill = filling(kernel, {"x": x, "y": onehot})
     step, run, loss = arrays.symbols["step"], kernel.run, plan.loss
 
     number = 0
@@ -63,9 +64,9 @@ def prepare(work: Work) -> Callable[[Ints], Floats]:
     def epoch(order: Ints) -> Floats:
         nonlocal number
         losses = np.empty(len(order), np.float32)
-        with pinned(1), np.errstate(all="ignore"):
+        with blas.limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
             for i, index in enumerate(order):
-                take(kernel, whole, index)
+                fill(index)
                 number += 1
                 step[...] = number
                 run()
