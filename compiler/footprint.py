@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from . import bound
 from .ops import TABLE
-from .plan import Plan
+from .plan import Plan, Step
+from .ranks import by_columns, by_rows
 
 PIECE = 39424  # numbers: what an operation goes along, of all that the update reads and writes, stays in the cache of a core
 MOST_PIECES = 256  # a larger model gets larger pieces, not a longer program
@@ -16,7 +19,7 @@ BLAS = (bound.MATMUL, bound.SUM)
 class Footprint(Struct, frozen=True):
     """At a batch of `rows`: floating-point operations, bytes kept for the gradient, peak of intermediate values, the same without reuse.
 
-    `threads` are as many as the plan is worth; with more than one BLAS may add up otherwise than with one: in the lines `summed`.
+    `threads` are as many as the plan is worth; each of several has BLAS add up less at a time than one has it, in the lines `summed`.
     """
 
     rows: int
@@ -34,5 +37,14 @@ def piece(total: int) -> int:
 
 
 def summed(plan: Plan) -> tuple[str, ...]:
-    """The lines whose sums are BLAS's: products, sums as products with ones, and what is written out in such."""
-    return tuple(line.id for line in plan.lines if any(TABLE[s.op].bound in BLAS or TABLE[s.op].parts for s in line.steps))
+    """The lines with sums of BLAS's that are dealt out: products, sums as products with ones, and what is written out in such."""
+    known = {"N": plan.batch, "P": sum(p.count for p in plan.params)}
+    sizes = {v.id: tuple(known[d] if isinstance(d, str) else d for d in v.shape) for v in plan.values}
+    return tuple(line.id for line in plan.lines if any(_dealt_out(s, sizes) for s in line.steps))
+
+
+def _dealt_out(step: Step, sizes: Mapping[int, tuple[int, ...]]) -> bool:
+    row, args, attrs = TABLE[step.op], [sizes[a] for a in step.args], dict(step.attrs)
+    if row.bound not in BLAS and row.parts is None:
+        return False
+    return by_columns(row, args, attrs) or by_rows(row, args, sizes[step.out], attrs) is not None

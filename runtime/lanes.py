@@ -6,7 +6,7 @@ A member waits where it is about to read what another has written since they met
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from ..compiler.ops import Op
 from ..compiler.plan import Attrs
-from .ranks import shares
+from ..compiler.ranks import by_columns, by_rows, cut
 from .source import Source
 from .team import Team
 
 Array = NDArray[Any]
+Share = tuple[int, list[Array], Array]  # whose, operands and result
 
 
 class Spans:
@@ -100,6 +101,21 @@ class Lanes:
     def _forget(self) -> None:
         self._read = [Spans() for _ in self.sources]
         self._written = [Spans() for _ in self.sources]
+
+
+def shares(row: Op, args: Sequence[Array], out: Array, attrs: Mapping[str, Any], ranks: int) -> list[Share]:
+    """What each rank does of an operation that has something to do: the first alone where it is not dealt out."""
+    if ranks > 1:
+        sizes = [a.shape for a in args]
+        if by_columns(row, sizes, attrs) and out.flags.c_contiguous:
+            (x,), flat = args, out.reshape(-1)
+            return [(rank, [x[:, part]], flat[part].reshape((*out.shape[:-1], -1))) for rank, part in cut(len(flat), ranks)]
+        read = by_rows(row, sizes, out.shape, attrs)
+        if read is not None:
+            return [
+                (rank, [a[part] if own else a for a, own in zip(args, read, strict=True)], out[part]) for rank, part in cut(len(out), ranks)
+            ]
+    return [(0, [*args], out)]
 
 
 def _span(a: Array) -> tuple[int, int]:

@@ -20,17 +20,17 @@ import pytest
 
 import mlpc
 from mlpc.cli.main import main
+from mlpc.compiler import ranks as dealing
 from mlpc.compiler.ops import TABLE
+from mlpc.compiler.ranks import cut
 from mlpc.dsl.diagnostics import MlpcError
 from mlpc.runtime import forks, lanes
 from mlpc.runtime import kernel as kernels
-from mlpc.runtime import ranks as dealing
 from mlpc.runtime import steps as stepping
 from mlpc.runtime import team as teams
 from mlpc.runtime.init import draw
 from mlpc.runtime.kernel import allocate
-from mlpc.runtime.lanes import Spans
-from mlpc.runtime.ranks import cut, shares
+from mlpc.runtime.lanes import Spans, shares
 from mlpc.runtime.steps import steps
 from mlpc.runtime.team import Team
 from mlpc.runtime.threads import pinned
@@ -109,6 +109,46 @@ def test_what_is_small_is_the_first_ones():
     x = np.ones((8, 4))
     assert [rank for rank, _, _ in shares(TABLE["add"], [x, x], x, {}, 2)] == [0]
     assert [rank for rank, _, _ in shares(TABLE["matmul"], [x, x.T], np.ones((8, 8)), {}, 2)] == [0]
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A model that is worth two threads."""
+    draws = np.random.default_rng(0)
+    np.savez(tmp_path / "rows.npz", features=draws.normal(size=(300, 200)).astype("f"), label=np.arange(300) % 7)
+    (tmp_path / "large.mlp").write_text(
+        'data {\n  from "rows.npz"\n  x = features\n  y = label |> onehot\n}\nmodel {\n  h = dense(x, 512, relu)\n  g = dense(h, 256, relu)\n'
+        "  p = dense(g, classes(y), softmax)\n}\nloss = mean(cross_entropy(p, y))\n"
+        "train {\n  optimizer = adam\n  batch = 128\n  epochs = 2\n  precision = float32\n}\n",
+        "utf-8",
+    )
+    return mlpc.load(tmp_path / "large.mlp")
+
+
+def test_a_plan_says_on_how_many_threads_it_runs_and_which_sums_depend_on_it(large):
+    """Small products and sums are the first rank's, and lines without a sum have the same bits anyway."""
+    found = large.footprint
+    shown = {line.id: f"{line.target} = {line.text}" for line in large.plan.lines}
+    assert found.threads == 2
+    assert [shown[i] for i in found.summed] == [
+        "h.z = x @ h.W + h.b",
+        "g.z = h @ g.W + g.b",
+        "d(g.W) = hᵀ @ d(g.z)",
+        "dh = d(g.z) @ g.Wᵀ",
+        "d(h.W) = xᵀ @ d(h.z)",
+        "d(h.b) = sum(d(h.z), axis = batch)",
+    ]
+
+
+@several
+def test_two_threads_are_what_a_large_plan_gets(large, monkeypatch):
+    """And with them the bits of one process that does it all; the same losses as on one thread, up to rounding."""
+    found, one = large.train(), large.train(threads=1)
+    monkeypatch.setattr(teams, "_cores", lambda: 1)
+    alone = large.train()
+    assert (found.threads, alone.threads, one.threads) == (2, 2, 1)
+    assert found.weights_sha256 == alone.weights_sha256
+    assert found.history[-1]["loss"]["train"] == pytest.approx(one.history[-1]["loss"]["train"], rel=1e-4)
 
 
 def test_spans_know_what_they_have_seen():
@@ -359,7 +399,7 @@ def test_an_exception_between_two_steps_leaves_nobody_behind(eager):
 
 def begun(tmp_path, epochs=100_000):
     """A training on two threads that goes on for long, in a group of its own, and the processes that share it."""
-    code = "from mlpc.runtime import ranks; ranks.LARGE = ranks.TALL = ranks.FLOPS = 1; from mlpc.cli.main import process; process()"
+    code = "from mlpc.compiler import ranks; ranks.LARGE = ranks.TALL = ranks.FLOPS = 1; from mlpc.cli.main import process; process()"
     command = [
         sys.executable,
         "-c",

@@ -160,7 +160,8 @@ def cost(f: Footprint) -> str:
 
 def threaded(f: Footprint) -> str:
     """How many threads a step runs on, and which sums depend on it."""
-    return f"on {f.threads} threads, which add up in an order of their own in {' '.join(f.summed)}: other bits than --threads 1"
+    sums = f"; sums of theirs may round otherwise than on one, in {' '.join(f.summed)}" if f.summed else ""
+    return f"on {f.threads} threads, which share what is large{sums}"
 
 
 def amount(size: int) -> str:
