@@ -24,7 +24,6 @@ SPINS, YIELDS = 200, 5000  # looks at another's number without a pause, and lett
 NAP, SLEEP = 0.0002, 0.02  # seconds after which the first process looks again, and another that nobody has woken
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))  # what ends the first ends all
 FAULT = 70  # status of a process in which mlpc has a bug
-STRONG = ("x86_64",)  # processors on which what one core writes is seen by others in the order it was written in
 JOB, MET, ASLEEP = 0, 1, 2  # words: which kernel runs; and of each process how often it has met the others, and whether it sleeps
 LINE, STRIDE = 8, 16  # words of a cache line, and of a process: each word has a line of its own
 
@@ -163,11 +162,6 @@ def ended(how: str) -> MlpcError:
     return fault(
         "E0512", None, f"a process that shares this training {how}", "--threads 1 needs none; --resume goes on from a run's last checkpoint"
     )
-
-
-def can_share() -> bool:
-    """Whether processes can wait for each other by looking at memory."""
-    return sys.platform == "linux" and os.uname().machine in STRONG
 
 
 def _word(member: int, which: int) -> int:

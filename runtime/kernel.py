@@ -21,13 +21,12 @@ from ..compiler.undisturbed import undisturbed
 from .ahead import Ahead, of_the_step
 from .buffers import Layout, assign
 from .expand import expand
-from .forks import can_share
 from .init import draw, generator
 from .lanes import Lanes
 from .program import GRADIENTS, MODEL_STATES, PARAMS, Copy, Program, ranges, state_ranges
 from .room import Room
 from .source import Source
-from .team import Team
+from .team import Team, can_share
 
 Array = NDArray[Any]
 Look = Callable[[int, int, Array], None]  # of a register of the plan, which piece of it, and its value, as it has just been made

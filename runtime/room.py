@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -24,7 +23,7 @@ class Room(Struct, frozen=True):
 
     def bytes(self, count: int) -> Array:
         """Uninitialised bytes, aligned."""
-        raw = np.frombuffer(mmap.mmap(-1, count + ALIGNMENT), np.uint8) if self.common else np.empty(count + ALIGNMENT, np.uint8)
+        raw = _shared(count + ALIGNMENT) if self.common else np.empty(count + ALIGNMENT, np.uint8)
         skip = -raw.ctypes.data % ALIGNMENT
         return raw[skip : skip + count]
 
@@ -43,3 +42,9 @@ class Room(Struct, frozen=True):
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """An uninitialised array."""
         return self.side_by_side([math.prod(shape)], dtype)[0].reshape(shape) if self.common else np.empty(shape, dtype)
+
+
+def _shared(count: int) -> Array:
+    from mmap import mmap  # most trainings have one thread, and are short
+
+    return np.frombuffer(mmap(-1, count), np.uint8)

@@ -15,9 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
-from .forks import Forks, can_share
-
 Function = Callable[[], None]
+STRONG = ("x86_64",)  # processors on which what one core writes is seen by others in the order it was written in
 
 
 class Crew(Protocol):
@@ -55,7 +54,7 @@ class Team:
         self.members = 1 if alone else min(ranks, _cores())
         self._crew: Crew | None = None
         if self.members > 1:
-            self._crew = Forks(self.members) if can_share() else Threads(self.members)
+            self._crew = _forks(self.members) if can_share() else Threads(self.members)
         self._jobs: list[Sequence[Function]] = []
         self._there = False
 
@@ -145,6 +144,17 @@ class Threads:
 
     def _wait(self) -> None:
         self._barrier.wait()
+
+
+def can_share() -> bool:
+    """Whether processes can wait for each other by looking at memory."""
+    return sys.platform == "linux" and os.uname().machine in STRONG
+
+
+def _forks(members: int) -> Crew:
+    from .forks import Forks  # most trainings have one thread, and are short
+
+    return Forks(members)
 
 
 def _cores() -> int:

@@ -40,7 +40,7 @@ from .deep_models import written
 
 MODELS = sorted((Path(__file__).parents[1] / "models").glob("*.mlp"))
 IRIS = next(p for p in MODELS if p.stem == "iris")
-SHARED = forks.can_share() and len(os.sched_getaffinity(0)) > 1
+SHARED = teams.can_share() and len(os.sched_getaffinity(0)) > 1
 several = pytest.mark.skipif(not SHARED, reason="one core, or a system on which processes do not share a training")
 
 
