@@ -26,7 +26,7 @@ DOWN, ALONG = (0,), (1,)  # the rows of a matrix, each row
 FEW = 8192  # numbers that BLAS may add up one after the other; more are added in pairs of pairs
 TRANSPOSED = 1024, 4096  # numbers: no fewer and no more are worth a copy
 REPEATED = 2048  # numbers up to which an operand is repeated at less cost than NumPy needs to go round it
-SHORT = 32  # numbers of a row up to which it costs less to turn the rows than to look for the place of the largest
+SHORT = 32  # numbers of a row up to which it costs less to turn the rows than to look for the place of the largest, or to add up as often as there are
 PLACE = 8  # bytes of an index
 
 
@@ -86,6 +86,20 @@ def _sum_lent(shapes: Sequence[Sizes], attrs: Mapping[str, Any], itemsize: int) 
         count = shape[axes[0]]
     elif math.prod(shape) <= FEW and axes == tuple(range(len(shape))):
         count = math.prod(shape)
+    return [(("ones", count, itemsize), count * itemsize)] if count else ()
+
+
+def _row_total(x: Array, out: Array) -> Sequence[Call] | None:
+    """The sums of short rows for each number of theirs as one product with ones."""
+    if x.dtype.kind != "f" or x.ndim != 2 or not x.size or x.shape[1] > SHORT or not (x.flags.c_contiguous and out.flags.c_contiguous):
+        return None
+    width = x.shape[1]
+    return [(x.dot, (_ones(width * width, x.dtype.char).reshape(width, width), out))]
+
+
+def _row_total_lent(shapes: Sequence[Sizes], attrs: Mapping[str, Any], itemsize: int) -> Lent:
+    shape = shapes[0]
+    count = shape[1] ** 2 if len(shape) == 2 and shape[1] <= SHORT else 0
     return [(("ones", count, itemsize), count * itemsize)] if count else ()
 
 
@@ -190,6 +204,7 @@ def forget() -> None:
 
 MATMUL = Bound(_matmul)
 SUM = Bound(_sum, _sum_lent, independent=False)
+ROW_TOTAL = Bound(_row_total, _row_total_lent, independent=False)
 MAX_OVER = Bound(_max_over, _max_lent)
 POWER = Bound(_power)
 ADD, SUB, MUL, DIV = _repeated(np.add), _repeated(np.subtract), _repeated(np.multiply), _repeated(np.divide)

@@ -185,6 +185,12 @@ def sum_over(x: Array, out: Array, axes: tuple[int, ...], keep: bool) -> Array:
     return np.add.reduce(x, axis=axes, keepdims=keep, out=out)
 
 
+def row_total(x: Array, out: Array) -> Array:
+    """The sum of each row, for every number of it."""
+    np.copyto(out, np.add.reduce(x, axis=-1, keepdims=True))
+    return out
+
+
 def power(x: Array, n: Array, out: Array) -> Array:
     """x to the n-th; the square of an array is a product."""
     return np.square(x, out=out) if x.ndim and not n.ndim and n == 2 else to_the(x, n)(x, n, out=out)

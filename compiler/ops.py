@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .ir import Node
 
 Vjp = Callable[..., "tuple[Node | None, ...]"]
-# (emit, *registers, last axis) -> register: the steps that run in place of one, by `emit(op, *registers, **attrs)`
+# (emit, *registers, shape of the first) -> register: the steps that run in place of one, by `emit(op, *registers, **attrs)`
 Parts = Callable[..., int]
 ShapeRule = Callable[[Sequence[Shape], Mapping[str, object]], Shape]
 
@@ -139,20 +139,22 @@ def _silu(g: Node, out: Node, x: Node) -> tuple[Node | None, ...]:
     return (g * (gate + out * (1 - gate)),)
 
 
-def _shifted(emit: Callable[..., int], z: int, last: int) -> tuple[int, int, int]:
-    """z less the largest of its row, the exponentials of that, and their sum."""
+def _shifted(emit: Callable[..., int], z: int, shape: Shape) -> tuple[int, int, int]:
+    """z less the largest of its row, the exponentials of that, and their sum: of a short row at each number, as all are divided by it."""
+    last = len(shape) - 1
     shifted = emit("sub", z, emit("max_over", z, axes=(last,), keep=True))
     exponentials = emit("exp", shifted)
-    return shifted, exponentials, emit("sum", exponentials, axes=(last,), keep=True)
+    short = last == 1 and cast("int", shape[1]) <= bound.SHORT
+    return shifted, exponentials, emit("row_total", exponentials) if short else emit("sum", exponentials, axes=(last,), keep=True)
 
 
-def _softmax_parts(emit: Callable[..., int], z: int, last: int) -> int:
-    _, exponentials, total = _shifted(emit, z, last)
+def _softmax_parts(emit: Callable[..., int], z: int, shape: Shape) -> int:
+    _, exponentials, total = _shifted(emit, z, shape)
     return emit("div", exponentials, total)
 
 
-def _log_softmax_parts(emit: Callable[..., int], z: int, last: int) -> int:
-    shifted, _, total = _shifted(emit, z, last)
+def _log_softmax_parts(emit: Callable[..., int], z: int, shape: Shape) -> int:
+    shifted, _, total = _shifted(emit, z, shape)
     return emit("sub", shifted, emit("log", total))
 
 
@@ -225,6 +227,7 @@ TABLE: dict[str, Op] = {
                   flops=5, title="softmax", example=((M,), {}), parts=_softmax_parts),
     "log_softmax": Op("rowwise", kernels.log_softmax, shapes.rows, lambda g, out, z: (g - call("softmax", z) * _over_features(g),),
                       flops=5, title="log_softmax", example=((M,), {}), parts=_log_softmax_parts),
+    "row_total": Op("rowwise", kernels.row_total, shapes.rows, example=((M,), {}), bound=bound.ROW_TOTAL, scratch=scratch.column),
     "logsumexp": _reduction(kernels.logsumexp, _logsumexp, flops=4, title="logsumexp", scratch=scratch.shifted),
     # choice
     "where": Op("elementwise", kernels.where, shapes.broadcast, _where, example=(([[1, 0, 1], [0, 0, 1]], M, V), {}), title="where",

@@ -54,6 +54,11 @@ def transposed(args: Sequence[Sizes], out: Sizes, itemsize: int) -> int:
     return math.prod(args[1]) * itemsize if least <= math.prod(args[1]) <= most and len(args[1]) == 2 else 0
 
 
+def column(args: Sequence[Sizes], out: Sizes, itemsize: int) -> int:
+    """A number for each row."""
+    return math.prod(out[:-1]) * itemsize
+
+
 def places(args: Sequence[Sizes], out: Sizes, itemsize: int) -> int:
     """An index for each number of the result."""
     return math.prod(out) * PLACE

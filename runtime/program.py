@@ -78,7 +78,7 @@ class Program(Struct):
         parts = TABLE[step.op].parts
         if parts is not None:
             made = len(self.body)
-            parts(self._part, *step.args, len(self.values[step.args[0]].shape) - 1)
+            parts(self._part, *step.args, self.values[step.args[0]].shape)
             if len(self.body) > made:
                 last = self.body.pop()
                 assert isinstance(last, Step)

@@ -24,6 +24,8 @@ def cases(name):
     for n, k in SHAPES:
         if name == "matmul":
             yield [(n, k), (k, 4)], {}
+        elif name == "row_total":
+            yield [(n, k)], {}
         elif name in ("sum", "max_over"):
             yield from (([(n, k)], {"axes": axes, "keep": keep}) for axes in ((0,), (1,), (0, 1)) for keep in (False, True))
         else:
@@ -50,7 +52,7 @@ def test_bound_calls_are_the_kernel(name, precision):
         for function, given in made or ():
             function(*given)
         tried += made is not None
-        if made is not None and name in ("sum", "matmul"):
+        if made is not None and name in ("sum", "row_total", "matmul"):
             np.testing.assert_allclose(found, expected, rtol=8 * np.finfo(precision).eps)
         elif made is not None:
             np.testing.assert_array_equal(found, expected, strict=True)
