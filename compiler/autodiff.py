@@ -46,7 +46,7 @@ def gradients(loss: Node, params: Iterable[Node], names: Mapping[Node, str]) -> 
         arrived = terms.pop(node, None)
         if arrived is None or node not in active:
             continue
-        named = node is not loss and (node in names or node in wanted)
+        named = node in wanted or (node in names and node is not loss)
         scalar, cotangent, reasons = combine(arrived, used)
         if named or len(arrived) > 1 or TABLE[node.op].kind not in {"elementwise", "rowwise", "reduce", "view"}:
             scalar, cotangent = Scalar(), put_back(scalar, cotangent, used)
@@ -59,7 +59,7 @@ def gradients(loss: Node, params: Iterable[Node], names: Mapping[Node, str]) -> 
                     cotangent = cotangent.ir.make("alias", cotangent)
                 last[first] = cotangent
             used.add(cotangent)
-            found[node] = Adjoint(cotangent, explain(arrived), node in crossed)
+            found[node] = Adjoint(cotangent, "the loss itself" if node is loss else explain(arrived), node in crossed)
             reasons = ()
         for term_target, term in send(node, scalar, cotangent, reasons, active, names, used):
             terms.setdefault(term_target, []).append(term)

@@ -41,7 +41,7 @@ class Difference(Struct, frozen=True):
 
 
 class Reach(Struct, frozen=True, eq=False):
-    """The steps from some values on, those of their results at which a slope is known, and the `size` whose last bits rounding moves."""
+    """The steps from some values on, the values at which a slope is known, and the `size` whose last bits rounding moves."""
 
     steps: tuple[Step, ...]
     ends: tuple[int, ...]
@@ -98,6 +98,7 @@ class Point(Struct, frozen=True, eq=False):
         if reach is None or known != len(self.slopes):
             steps = self.forward.after(registers, self.slopes)
             ends = tuple(step.out for step in steps if step.out in self.slopes)
+            ends += tuple(r for r in registers if r == self.forward.plan.loss)  # a loss that is a param has no step
             reach = Reach(tuple(steps), ends, 0.0)
             reach = replace(reach, size=self._rounding(reach))
             self._reaches[registers] = (len(self.slopes), reach)
@@ -107,7 +108,7 @@ class Point(Struct, frozen=True, eq=False):
         random = generator(0, "check:rounding")
         moved = 0.0
         for _ in range(NUDGES):
-            found = reach.read(self.values)
+            found = reach.read(self.values) | {r: self.values[r] for r in reach.ends}
             for step in reach.steps:
                 row = TABLE[step.op]
                 out = evaluate([step], {a: found[a] for a in step.args}, self.forward.rows, self.forward.seed)[step.out]

@@ -17,8 +17,8 @@ import mlpc
 from mlpc.cli.main import main
 from mlpc.compiler.ir import Node
 from mlpc.compiler.ops import TABLE, call
-from mlpc.runtime.gradcheck import RIGHT, UNKNOWN, WRONG, Report
-from mlpc.runtime.probe import SIDES, STRAIGHT
+from mlpc.runtime.gradcheck import RIGHT, UNKNOWN, WRONG, Report, measured
+from mlpc.runtime.probe import SIDES, STRAIGHT, Forward
 
 ROOT = Path(__file__).parents[1]
 DATA = """data {
@@ -338,3 +338,15 @@ def test_a_wrong_line_deep_in_a_chain_is_named_and_the_params_after_it_are_right
     assert report.line is not None and report.line.target == "db"
     assert report.having(WRONG) == ("a.W", "a.b", "b.W", "b.b")
     assert report.having(RIGHT) == ("d.W", "d.b", "p.W", "p.b")
+
+
+def test_a_loss_that_is_a_param_has_the_slope_1() -> None:
+    """It was 0, and 0 was called right: no operation lies between the two."""
+    model = model_of("  param s [] ~ ones\n  p = s * x", "s")
+    (line,) = model.plan.gradient
+    assert (line.target, line.text, line.by) == ("ds", "1", "the loss itself")
+    (found,) = model.check().params
+    assert (abs(found.gradient), found.verdict) == (1, RIGHT)  # along a direction, which may be -1
+    point = Forward(model.plan, {"x": np.ones((4, 2))}, 4).point(np.ones(1))
+    register = model.plan.params[0].value
+    assert [measured("s", point, {register: np.ones(())}, slope).verdict for slope in (0.0, 1.0, 2.0)] == [WRONG, RIGHT, WRONG]
