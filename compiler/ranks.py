@@ -16,13 +16,18 @@ Sizes = tuple[int, ...]
 EVEN = 16  # numbers, or rows, that stay together: a cache line of float32
 # What is worth dealing out, where to wait for each other takes some microseconds:
 LARGE = 8192  # numbers of a result or an operand
-TALL = 65536  # numbers of a matrix whose rows are added up
+TALL = 65536  # numbers that are only read, of a matrix whose rows are added up or taken
 FLOPS = 2_000_000  # of a product
+
+
+def tall(numbers: int) -> bool:
+    """Whether so many numbers are worth dealing out that are read once and no more."""
+    return numbers >= TALL
 
 
 def by_columns(row: Op, args: Sequence[Sizes], attrs: Mapping[str, Any]) -> bool:
     """Whether each rank reduces columns of its own."""
-    return row.kind == "reduce" and attrs["axes"] == (0,) and len(args[0]) == 2 and math.prod(args[0]) >= TALL
+    return row.kind == "reduce" and attrs["axes"] == (0,) and len(args[0]) == 2 and tall(math.prod(args[0]))
 
 
 def by_rows(row: Op, args: Sequence[Sizes], out: Sizes, attrs: Mapping[str, Any]) -> list[bool] | None:

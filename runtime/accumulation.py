@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
 from ..compiler.plan import Plan
+from ..compiler.ranks import cut, tall
 from .kernel import Array, Arrays, Kernel, Look
 from .later import Values, made, whole
 from .program import GRADIENTS, MODEL_STATES, state_ranges
 from .team import Team
+
+Fill = Callable[[Array], None]  # of the rows that are chosen
 
 
 def update_kernel(
@@ -78,19 +83,19 @@ class Group:
 class Reading:
     """The rows of a split on their way into kernels, in this order: taken from memory, or made ahead, a few batches of `size` at a time.
 
-    To be closed in the end. `take(kernel, chosen)` copies the next rows of the order, which are `chosen`, into the inputs of one of the `kernels`.
+    To be closed in the end. `fills`: how each kernel gets rows that are in memory.
     """
 
-    def __init__(self, data: Mapping[str, Values], order: Array, size: int, kernels: Iterable[Kernel]) -> None:
+    def __init__(self, data: Mapping[str, Values], order: Array, size: int, fills: Mapping[Kernel, Fill]) -> None:
         self.parts = made(data, order, size) if whole(data) is None else None
         self.part: dict[str, Array] = {}
         self.at = self.there = 0
-        self._fill = {kernel: filling(kernel, data) for kernel in kernels} if self.parts is None else {}
+        self.fills = fills
 
     def take(self, kernel: Kernel, chosen: Array) -> None:
         """Copies the next rows of the order, which are `chosen`, into the inputs of a kernel."""
         if self.parts is None:
-            self._fill[kernel](chosen)
+            self.fills[kernel](chosen)
         else:
             self._next(kernel)
 
@@ -108,12 +113,24 @@ class Reading:
             self.parts.close()
 
 
-def filling(kernel: Kernel, data: Mapping[str, Values]) -> Callable[[Array], None]:
-    """What copies chosen rows into the kernel's inputs, but those that are the whole."""
+def filling(kernel: Kernel, data: Mapping[str, Array], team: Team) -> Fill:
+    """What copies chosen rows into the kernel's inputs, but those that are the whole. Of many numbers each of the team copies some."""
     parts = [(data[name].take, buffer) for name, buffer in kernel.inputs.items() if buffer is not data[name]]
+    if team.members == 1 or not tall(sum(buffer.size for _, buffer in parts)):
+        return partial(_take, parts)
+    rows = team.room.empty((kernel.rows,), np.dtype(np.intp))
+    shares = dict(cut(kernel.rows, team.members))
+    own = (shares.get(member, slice(0)) for member in range(team.members))
+    together = team.add([partial(_take, [(take, buffer[part]) for take, buffer in parts], rows[part]) for part in own])
 
     def fill(chosen: Array) -> None:
-        for take, buffer in parts:
-            take(chosen, 0, buffer, "clip")
+        rows[...] = chosen
+        together()
 
     return fill
+
+
+def _take(parts: Sequence[tuple[Callable[..., Any], Array]], chosen: Array) -> None:
+    """Of each array its chosen rows, into the buffer beside it."""
+    for take, buffer in parts:
+        take(chosen, 0, buffer, "clip")

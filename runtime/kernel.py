@@ -108,7 +108,7 @@ class Kernel:
         team: Team | None = None,
     ) -> None:
         team = team or Team()
-        room = Room(team.ranks > 1 and can_share())
+        room = team.room
         self.dtype = dtype = np.dtype(plan.precision)
         kept = {*keep, plan.loss, *(register for _, register in plan.reports)}
         self.program = expand(plan, sections, rows, kept, team.ranks)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from ..compiler.plan import Plan
 from ..compiler.settings import Settings
-from .accumulation import Group, Reading, next_states, update_kernel
+from .accumulation import Group, Reading, filling, next_states, update_kernel
 from .init import generator
 from .kernel import Array, Arrays, Kernel, Look
 from .later import Values, whole
@@ -107,6 +107,7 @@ def steps(
             inputs = there if count == rows else None
             kernels[count] = Kernel(plan, sections, count, arrays, keep, reuse, inputs, look=look, team=team)
     update = update_kernel(plan, arrays, keep, reuse, look, team) if several else None
+    fills = {kernel: filling(kernel, there, team) for kernel in kernels.values()} if there is not None else {}
     number = sampler.done
     team.begin()
     with closing(team):
@@ -115,7 +116,7 @@ def steps(
             order = sampler.order(epoch)
             set_symbols(arrays, sampler, settings, number + 1)
             first = number % sampler.an_epoch * size * settings.accumulate
-            with closing(Reading(read, order[first:], size, kernels.values())) as reading:
+            with closing(Reading(read, order[first:], size, fills)) as reading:
                 for start in range(first, rows, size * settings.accumulate):
                     number += 1
                     arrays.symbols["step"][...] = number

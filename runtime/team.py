@@ -15,6 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
+from .room import Room
+
 Function = Callable[[], None]
 STRONG = ("x86_64",)  # processors on which what one core writes is seen by others in the order it was written in
 
@@ -46,7 +48,8 @@ class Crew(Protocol):
 class Team:
     """`ranks` parts of each step, on as many `members` as there are cores; `alone`: on one.
 
-    Kernels come in by `add`, and `begin` starts the others. Before it, and after `close`, no kernel runs that several have parts of.
+    What they all see is made by `room`. Kernels come in by `add`, and `begin` starts the others. Before it, and after `close`, nothing runs
+    that several have parts of.
     """
 
     def __init__(self, ranks: int = 1, alone: bool = False) -> None:
@@ -55,6 +58,7 @@ class Team:
         self._crew: Crew | None = None
         if self.members > 1:
             self._crew = _forks(self.members) if can_share() else Threads(self.members)
+        self.room = Room(ranks > 1 and can_share())
         self._jobs: list[Sequence[Function]] = []
         self._there = False
 

@@ -53,10 +53,10 @@ def prepare(work: Work) -> Callable[[Ints], Floats]:
     for name, value in zip([p.name for p in plan.params], [p for layer in weights(work) for p in layer], strict=True):
         arrays.params[name][...] = value
     kernel = Kernel(plan, SECTIONS, work.batch, arrays, team=team)
+    fill = filling(kernel, {"x": x, "y": onehot}, team)
     blas = ThreadpoolController()  # `mlpc run` holds BLAS to one thread for all of its steps
     with blas.limit(limits=1, user_api="blas"):
         team.begin()
-    fill = filling(kernel, {"x": x, "y": onehot})
     step, run, loss = arrays.symbols["step"], kernel.run, plan.loss
 
     number = 0
