@@ -127,12 +127,17 @@ def test_five_kills_of_folds(folder, capsys) -> None:
     killed(5, random.Random(1), whole(capsys, "--folds", "3"), "--folds", "3")
 
 
+def test_five_kills_on_two_threads(folder, capsys) -> None:
+    (folder / "m.mlp").write_text(MODEL.replace("EPOCHS", "20"))
+    killed(5, random.Random(2), whole(capsys, "--threads", "2"), "--threads", "2")
+
+
 @pytest.mark.campaign
-@pytest.mark.parametrize("part", range(6))
-def test_two_hundred_kills_and_a_hundred_of_folds(folder, capsys, seed, part) -> None:
+@pytest.mark.parametrize("part", range(8))
+def test_two_hundred_kills_a_hundred_of_folds_and_a_hundred_on_two_threads(folder, capsys, seed, part) -> None:
     """Fifty in each part: a machine that is shared can do something else in between."""
-    more = ("--folds", "3") if part >= 4 else ()
-    killed(50, random.Random(6 * seed + part), whole(capsys, *more), *more)
+    more = {4: ("--folds", "3"), 5: ("--folds", "3"), 6: ("--threads", "2"), 7: ("--threads", "2")}.get(part, ())
+    killed(50, random.Random(8 * seed + part), whole(capsys, *more), *more)
 
 
 def faults(folder: Path, which: str, *more: str) -> list[list[str]]:
