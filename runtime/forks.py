@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from ..dsl.diagnostics import MlpcError, fault
@@ -141,7 +142,17 @@ class Forks:
             heard.register(self._heard, select.POLLIN)
             if heard.poll(SLEEP * 1000) and not os.read(self._heard, 64):
                 os._exit(0)  # nobody can ring any more
+            if self._words[place] >= met:
+                self._apart()
         self._words[_word(member, ASLEEP)] = 0
+
+    def _apart(self) -> None:
+        """Goes to a core of its own: one that is woken may find itself on that of who woke it, and the system takes milliseconds to part them."""
+        cores = os.sched_getaffinity(0)
+        with suppress(OSError):
+            if rest := cores - {_core(pid) for pid in (self._owner, *self._others)}:
+                os.sched_setaffinity(0, rest)
+                os.sched_setaffinity(0, cores)
 
     def _wake(self, member: int) -> None:
         os.write(self._bells[member - 1], b"!")
@@ -162,6 +173,11 @@ def ended(how: str) -> MlpcError:
     return fault(
         "E0512", None, f"a process that shares this training {how}", "--threads 1 needs none; --resume goes on from a run's last checkpoint"
     )
+
+
+def _core(pid: int) -> int:
+    """The core that a process has run on last."""
+    return int(Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[36])
 
 
 def _word(member: int, which: int) -> int:
