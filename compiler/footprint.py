@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
 from . import bound
-from .ops import TABLE
-from .plan import Plan, Step
+from .ops import TABLE, Op
+from .plan import Line, Plan, Step
 from .ranks import by_columns, by_rows
 
 PIECE = 39424  # numbers: what an operation goes along, of all that the update reads and writes, stays in the cache of a core
@@ -38,13 +38,16 @@ def piece(total: int) -> int:
 
 def summed(plan: Plan) -> tuple[str, ...]:
     """The lines with sums of BLAS's that are dealt out: products, sums as products with ones, and what is written out in such."""
+    return tuple(line.id for line in dealt_out(plan, lambda row: row.bound in BLAS or row.parts is not None))
+
+
+def dealt_out(plan: Plan, which: Callable[[Op], bool] = lambda row: True) -> Iterator[Line]:
+    """The lines of which an operation, of those asked for, is dealt out to the threads at the plan's batch."""
     known = {"N": plan.batch, "P": sum(p.count for p in plan.params)}
     sizes = {v.id: tuple(known[d] if isinstance(d, str) else d for d in v.shape) for v in plan.values}
-    return tuple(line.id for line in plan.lines if any(_dealt_out(s, sizes) for s in line.steps))
+    return (line for line in plan.lines if any(which(TABLE[s.op]) and _dealt_out(s, sizes) for s in line.steps))
 
 
 def _dealt_out(step: Step, sizes: Mapping[int, tuple[int, ...]]) -> bool:
     row, args, attrs = TABLE[step.op], [sizes[a] for a in step.args], dict(step.attrs)
-    if row.bound not in BLAS and row.parts is None:
-        return False
     return by_columns(row, args, attrs) or by_rows(row, args, sizes[step.out], attrs) is not None

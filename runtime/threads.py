@@ -7,16 +7,17 @@ from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
+from ..compiler.footprint import dealt_out
 from ..compiler.plan import Plan
 
-# Flops of a step from which a second and a fourth thread pay for their waking. The number of threads follows from the plan
+# Flops of lines that threads share from which a second and a fourth pay for the waiting. The number of threads follows from the plan
 # alone, not from the machine, so that the same file gives the same bits on the next one with the same BLAS.
 TWO, FOUR = 50_000_000, 1_000_000_000
 
 
 def suitable(plan: Plan) -> int:
     """The number of threads for a plan: 1, 2 or 4, with `recompute` or without."""
-    flops = sum(line.flops for line in plan.lines if not line.again)
+    flops = sum(line.flops for line in dealt_out(plan) if not line.again)
     return 1 if flops < TWO else 2 if flops < FOUR else 4
 
 

@@ -140,6 +140,15 @@ def test_a_plan_says_on_how_many_threads_it_runs_and_which_sums_depend_on_it(lar
     ]
 
 
+def test_many_small_products_are_worth_one_thread():
+    """A hundred layers of 64 have more flops than `large`, and nothing to share but the update."""
+    layers = "".join(f"  h{i} = dense({f'h{i - 1}' if i else 'x'}, 64, relu)\n" for i in range(100))
+    rows = [[float(i % 7), 1.0] for i in range(64)]
+    text = f"data {{\n  x = {rows}\n}}\nmodel {{\n{layers}  p = dense(h99, 1)\n}}\nloss = mean(p^2)\n"
+    model = mlpc.loads(text + "train {\n  optimizer = sgd(lr = 0.1)\n  batch = 64\n  epochs = 1\n}\n")
+    assert model.footprint.flops > 150_000_000 and (model.footprint.threads, model.footprint.summed) == (1, ())
+
+
 @several
 def test_two_threads_are_what_a_large_plan_gets(large, monkeypatch):
     """And with them the bits of one process that does it all; the same losses as on one thread, up to rounding."""
