@@ -246,7 +246,13 @@ def test_there_is_memory():
     assert available() > 10**6
 
 
-def test_threads_follow_from_the_flops_alone():
+def test_threads_follow_from_the_flops_that_they_would_share():
+    """Of a line at a batch at which it is dealt out; at a small one it is not, whatever it takes."""
     plan, _ = plans()
-    big = replace(plan, forward=(replace(plan.forward[0], flops=threads.FOUR), *plan.forward[1:]))
-    assert (threads.suitable(plan), threads.suitable(big)) == (1, 4)
+
+    def with_flops(flops, batch):
+        return replace(plan, batch=batch, forward=(replace(plan.forward[0], flops=flops), *plan.forward[1:]))
+
+    found = [threads.suitable(with_flops(flops, 10**5)) for flops in (threads.TWO // 2, threads.TWO, threads.FOUR // 2, threads.FOUR)]
+    assert found == [1, 2, 2, 4]
+    assert threads.suitable(plan) == threads.suitable(with_flops(threads.FOUR, plan.batch)) == 1
