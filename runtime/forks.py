@@ -155,7 +155,8 @@ class Forks:
                 os.sched_setaffinity(0, cores)
 
     def _wake(self, member: int) -> None:
-        os.write(self._bells[member - 1], b"!")
+        with suppress(BrokenPipeError):  # it has been ended in its sleep, as the wait for it will find
+            os.write(self._bells[member - 1], b"!")
 
     def _look_after(self) -> None:
         """Says so if another process is no longer there."""

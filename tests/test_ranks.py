@@ -372,6 +372,20 @@ def test_a_process_that_is_ended_is_told_of(signum, message, eager):
 
 
 @several
+def test_a_process_that_is_ended_in_its_sleep_is_told_of():
+    team = Team(2)
+    run = team.add([lambda: None, lambda: None])
+    team.begin()
+    run()
+    time.sleep(10 * forks.SLEEP)
+    os.kill(children()[0], signal.SIGKILL)
+    time.sleep(forks.SLEEP)
+    with pytest.raises(MlpcError, match="was ended by signal 9"):
+        run()
+    assert not children()
+
+
+@several
 def test_a_fault_of_its_own_is_one_of_mlpc(capfd):
     def wrong():
         raise ZeroDivisionError("planted")
