@@ -26,7 +26,7 @@ from .lanes import Lanes
 from .program import GRADIENTS, MODEL_STATES, PARAMS, Copy, Program, ranges, state_ranges
 from .room import Room
 from .source import Source
-from .team import Team, can_share
+from .team import Team, room_for
 
 Array = NDArray[Any]
 Look = Callable[[int, int, Array], None]  # of a register of the plan, which piece of it, and its value, as it has just been made
@@ -67,7 +67,7 @@ def allocate(plan: Plan, params: Array | None = None, seed: int = 0, ranks: int 
     total = spans[-1][1] if spans else 0
     starts = (0.0 if params is None else params, 0.0, draw(plan.model_states, seed), *(s.init for s in plan.states))
     sizes = (total, total, sum(s.count for s in plan.model_states), *(total for _ in plan.states))
-    room = Room(ranks > 1 and can_share())
+    room = room_for(ranks)
     flat = room.side_by_side(sizes, dtype)
     for array, start in zip(flat, starts, strict=True):
         array[...] = start

@@ -11,10 +11,11 @@ from msgspec import Struct
 
 from ..compiler.plan import Plan
 from ..compiler.settings import Settings
-from .accumulation import Group, Reading, filling, next_states, update_kernel
+from .accumulation import Group, next_states, update_kernel
 from .init import generator
 from .kernel import Array, Arrays, Kernel, Look
 from .later import Values, whole
+from .reading import Reading, filling
 from .split import places, shuffled
 from .team import Team
 

@@ -58,7 +58,7 @@ class Team:
         self._crew: Crew | None = None
         if self.members > 1:
             self._crew = _forks(self.members) if can_share() else Threads(self.members)
-        self.room = Room(ranks > 1 and can_share())
+        self.room = room_for(ranks)
         self._jobs: list[Sequence[Function]] = []
         self._there = False
 
@@ -148,6 +148,11 @@ class Threads:
 
     def _wait(self) -> None:
         self._barrier.wait()
+
+
+def room_for(ranks: int) -> Room:
+    """Where arrays lie that all see who run so many ranks."""
+    return Room(ranks > 1 and can_share())
 
 
 def can_share() -> bool:

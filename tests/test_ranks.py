@@ -25,7 +25,6 @@ from mlpc.compiler.ops import TABLE
 from mlpc.compiler.ranks import cut
 from mlpc.dsl.diagnostics import MlpcError
 from mlpc.runtime import forks, lanes
-from mlpc.runtime import kernel as kernels
 from mlpc.runtime import steps as stepping
 from mlpc.runtime import team as teams
 from mlpc.runtime.init import draw
@@ -313,8 +312,7 @@ def test_a_training_has_the_same_bits_in_one_process_in_two_and_in_two_threads(p
     monkeypatch.setattr(os, "fork", lambda: begun.append(1) or fork())
     found = model.train(threads=2)
     assert begun == [1] and not children()
-    for module in (teams, kernels):  # as on other systems
-        monkeypatch.setattr(module, "can_share", lambda: False)
+    monkeypatch.setattr(teams, "can_share", lambda: False)  # as on other systems
     in_threads = model.train(threads=2)
     assert not [t for t in threading.enumerate() if t.name.startswith("mlpc-") and not ended(t)]
     monkeypatch.setattr(teams, "_cores", lambda: 1)

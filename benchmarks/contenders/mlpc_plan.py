@@ -12,8 +12,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 import mlpc
-from mlpc.runtime.accumulation import filling
 from mlpc.runtime.kernel import Kernel, allocate
+from mlpc.runtime.reading import filling
 from mlpc.runtime.team import Team
 
 from .work import Floats, Ints, Work, data, weights
